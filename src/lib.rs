@@ -1,0 +1,1 @@
+//! Driftline: which upstream change moved which model's outcomes.

@@ -1,0 +1,2 @@
+//! The command line: verbs and exit codes.
+fn main() {}
