@@ -1,0 +1,3 @@
+//! Configuration: as written, and validated.
+
+pub mod plan;

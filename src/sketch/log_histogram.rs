@@ -1,0 +1,202 @@
+//! Counts by magnitude, for quantiles over an open range and for telling kinds of change.
+//!
+//! A bucket is an exponent and the six leading bits of the mantissa, so finding it is a shift:
+//! exact on every platform, no logarithm. Not for tests: those read bins.
+
+use serde::{Deserialize, Serialize};
+
+/// Mantissa bits kept: 64 buckets an octave.
+const MANTISSA_BITS: u32 = 6;
+const SHIFT: u32 = 52 - MANTISSA_BITS;
+/// Magnitudes below 2^-40 (9e-13) share the lowest bucket.
+const LOWEST: u32 = (1023 - 40) << MANTISSA_BITS;
+/// Magnitudes of 2^80 (1e24) and more share the highest bucket.
+const HIGHEST: u32 = ((1023 + 80) << MANTISSA_BITS) - 1;
+
+/// A histogram of non-zero finite numbers. *Bound*: the value told for a bucket is within 0.8 %
+/// of each value counted in it, for magnitudes from 1e-12 to 1e24. *Memory*: 8 bytes for each
+/// bucket between the smallest and the largest magnitude, 61 KiB a sign at the most.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogHistogram {
+    positive: Store,
+    negative: Store,
+}
+
+/// Dense counts from `first` on. Empty or with non-zero ends is not required: merging must only
+/// add up.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Store {
+    first: u32,
+    counts: Vec<u64>,
+}
+
+impl Store {
+    fn add(&mut self, bucket: u32, n: u64) {
+        if self.counts.is_empty() {
+            self.first = bucket;
+        } else if bucket < self.first {
+            let missing = (self.first - bucket) as usize;
+            self.counts.splice(0..0, std::iter::repeat_n(0, missing));
+            self.first = bucket;
+        }
+        let index = (bucket - self.first) as usize;
+        if index >= self.counts.len() {
+            self.counts.resize(index + 1, 0);
+        }
+        self.counts[index] += n;
+    }
+
+    fn total(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+
+    fn entries(&self) -> impl DoubleEndedIterator<Item = (u32, u64)> {
+        let first = self.first;
+        (first..first + self.counts.len() as u32)
+            .zip(self.counts.iter().copied())
+            .filter(|(_, n)| *n > 0)
+    }
+}
+
+fn bucket_of(magnitude: f64) -> u32 {
+    ((magnitude.to_bits() >> SHIFT) as u32).clamp(LOWEST, HIGHEST)
+}
+
+/// The middle of a bucket.
+fn value_of(bucket: u32) -> f64 {
+    let low = f64::from_bits(u64::from(bucket) << SHIFT);
+    let high = f64::from_bits(u64::from(bucket + 1) << SHIFT);
+    f64::midpoint(low, high)
+}
+
+impl LogHistogram {
+    /// Counts a value; zero and numbers that are not finite are the caller's counters.
+    pub fn add(&mut self, value: f64) {
+        debug_assert!(value.is_finite() && value != 0.0);
+        if value > 0.0 {
+            self.positive.add(bucket_of(value), 1);
+        } else {
+            self.negative.add(bucket_of(-value), 1);
+        }
+    }
+
+    /// Adds another histogram to this one; exact.
+    pub fn merge(&mut self, other: &LogHistogram) {
+        for (bucket, n) in other.positive.entries() {
+            self.positive.add(bucket, n);
+        }
+        for (bucket, n) in other.negative.entries() {
+            self.negative.add(bucket, n);
+        }
+    }
+
+    /// Sets every count to zero, keeping memory and range.
+    pub fn clear(&mut self) {
+        self.positive.counts.fill(0);
+        self.negative.counts.fill(0);
+    }
+
+    /// Values counted.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.positive.total() + self.negative.total()
+    }
+
+    /// Share of the counted values that are negative; 0 when there are none.
+    #[must_use]
+    pub fn negative_share(&self) -> f64 {
+        let total = self.total();
+        if total == 0 {
+            0.0
+        } else {
+            self.negative.total() as f64 / total as f64
+        }
+    }
+
+    /// The value at rank `ceil(q n)` among the counted values and `zeros` zeros; `None` when
+    /// there are neither. *Range*: `q` in [0, 1].
+    #[must_use]
+    pub fn quantile(&self, q: f64, zeros: u64) -> Option<f64> {
+        let n = self.total() + zeros;
+        if n == 0 {
+            return None;
+        }
+        let rank = ((q * n as f64).ceil() as u64).clamp(1, n);
+        let mut seen = 0;
+        for (bucket, count) in self.negative.entries().rev() {
+            seen += count;
+            if seen >= rank {
+                return Some(-value_of(bucket));
+            }
+        }
+        seen += zeros;
+        if seen >= rank {
+            return Some(0.0);
+        }
+        for (bucket, count) in self.positive.entries() {
+            seen += count;
+            if seen >= rank {
+                return Some(value_of(bucket));
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn histogram(values: &[f64]) -> LogHistogram {
+        let mut histogram = LogHistogram::default();
+        for value in values {
+            histogram.add(*value);
+        }
+        histogram
+    }
+
+    proptest! {
+        #[test]
+        fn a_bucket_tells_its_values_within_the_bound(magnitude in 1e-12..1e24_f64) {
+            let told = value_of(bucket_of(magnitude));
+
+            prop_assert!((told - magnitude).abs() <= 0.008 * magnitude, "{told} for {magnitude}");
+        }
+
+        #[test]
+        fn merging_in_any_order_counts_the_same(
+            a in prop::collection::vec(-1e6..1e6_f64, 0..50),
+            b in prop::collection::vec(-1e6..1e6_f64, 0..50),
+        ) {
+            let (a, b): (Vec<f64>, Vec<f64>) = (
+                a.into_iter().filter(|v| *v != 0.0).collect(),
+                b.into_iter().filter(|v| *v != 0.0).collect(),
+            );
+            let together = histogram(&[a.clone(), b.clone()].concat());
+            let mut forth = histogram(&a);
+            forth.merge(&histogram(&b));
+            let mut back = histogram(&b);
+            back.merge(&histogram(&a));
+
+            for q in [0.0, 0.05, 0.5, 0.95, 1.0] {
+                prop_assert_eq!(forth.quantile(q, 3), together.quantile(q, 3));
+                prop_assert_eq!(back.quantile(q, 3), together.quantile(q, 3));
+            }
+            prop_assert_eq!(forth.total(), together.total());
+        }
+    }
+
+    #[test]
+    fn quantiles_walk_from_negative_through_zero_to_positive() {
+        let histogram = histogram(&[-100.0, -1.0, 1.0, 100.0]);
+
+        let at = |q| histogram.quantile(q, 1).expect("five values");
+        assert!((at(0.2) + 100.0).abs() < 1.0);
+        assert!((at(0.4) + 1.0).abs() < 0.01);
+        assert!(at(0.6) == 0.0);
+        assert!((at(1.0) - 100.0).abs() < 1.0);
+        assert!(LogHistogram::default().quantile(0.5, 0).is_none());
+    }
+}
