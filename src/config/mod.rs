@@ -1,3 +1,4 @@
 //! Configuration: as written, and validated.
 
+pub mod deployment;
 pub mod plan;

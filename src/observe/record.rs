@@ -1,0 +1,29 @@
+//! A source record as the runtime hands it over: borrowed, nothing copied.
+
+/// One record of a user's topic.
+#[derive(Clone, Copy, Debug)]
+pub struct SourceRecord<'a> {
+    /// Topic.
+    pub topic: &'a str,
+    /// Partition.
+    pub partition: i32,
+    /// Offset.
+    pub offset: i64,
+    /// Kafka timestamp of the record (create or append time), milliseconds.
+    pub timestamp_ms: i64,
+    /// Key.
+    pub key: Option<&'a [u8]>,
+    /// Value; `None` is a tombstone.
+    pub payload: Option<&'a [u8]>,
+    /// Headers in order, at most the first 16; empty when
+    /// [`super::Observe::wants_headers`] says that nobody looks.
+    pub headers: &'a [(&'a str, &'a [u8])],
+}
+
+impl<'a> SourceRecord<'a> {
+    /// The last header of that name, as Kafka's own rule has it.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&'a [u8]> {
+        self.headers.iter().rev().find(|(key, _)| *key == name).map(|(_, value)| *value)
+    }
+}
