@@ -23,10 +23,7 @@ impl CellKey {
     /// The cell that takes what the limit leaves no room for.
     #[must_use]
     pub fn other() -> CellKey {
-        CellKey {
-            producer: OTHER.into(),
-            schema_version: OTHER.into(),
-        }
+        CellKey { producer: OTHER.into(), schema_version: OTHER.into() }
     }
 
     /// Rank under the admission limit: the smallest ranks are kept. Depends on the key alone.
@@ -60,21 +57,14 @@ impl ModelCellKey {
     /// The cell that takes what the limit leaves no room for.
     #[must_use]
     pub fn other() -> ModelCellKey {
-        ModelCellKey {
-            model_version: OTHER.into(),
-            exposure: Vec::new(),
-        }
+        ModelCellKey { model_version: OTHER.into(), exposure: Vec::new() }
     }
 
     /// Rank under the admission limit: the smallest ranks are kept. Depends on the key alone.
     #[must_use]
     pub fn admission_rank(&self) -> u64 {
         let origins = self.exposure.iter().flat_map(|origin| {
-            [
-                origin.dataset.as_str(),
-                origin.producer.as_str(),
-                origin.schema_version.as_str(),
-            ]
+            [origin.dataset.as_str(), origin.producer.as_str(), origin.schema_version.as_str()]
         });
         rank(std::iter::once(self.model_version.as_str()).chain(origins))
     }

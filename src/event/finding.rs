@@ -43,8 +43,9 @@ pub struct FindingBatch {
     pub shard: i32,
     /// What there is to say.
     pub items: Vec<FindingItem>,
-    /// Windows closed by this message, in order: after it, nothing of a subject's window that
-    /// ends at or before the time given will be said for the first time.
+    /// How far subjects have come: after this message, nothing of a subject's window that ends
+    /// at or before the time given will be said for the first time. Told whether or not there
+    /// was anything in the window.
     pub closed: Vec<(Subject, EventTime)>,
 }
 
@@ -184,6 +185,8 @@ pub struct Finding {
     pub p_value: f64,
     /// Size of the change with its 95 % interval.
     pub effect: Effect,
+    /// Rows of the subject in the window, compared or not.
+    pub rows_total: u64,
     /// Rows compared.
     pub rows_window: u64,
     /// Rows compared with.

@@ -143,13 +143,7 @@ mod tests {
     fn murmur2_agrees_with_kafka() {
         assert_eq!(murmur2(b"21").cast_signed(), -973_932_308);
         assert_eq!(murmur2(b"foobar").cast_signed(), -790_332_482);
-        assert_eq!(
-            murmur2(b"a-little-bit-long-string").cast_signed(),
-            -985_981_536
-        );
-        assert_eq!(
-            murmur2(b"a-little-bit-longer-string").cast_signed(),
-            -1_486_304_829
-        );
+        assert_eq!(murmur2(b"a-little-bit-long-string").cast_signed(), -985_981_536);
+        assert_eq!(murmur2(b"a-little-bit-longer-string").cast_signed(), -1_486_304_829);
     }
 }

@@ -84,26 +84,14 @@ pub fn encode<M: Wire>(message: &M) -> Vec<u8> {
 /// When the bytes are another kind, another version, or garbled.
 pub fn decode<M: Wire>(bytes: &[u8]) -> Result<M, WireError> {
     let [kind, version, body @ ..] = bytes else {
-        return Err(WireError::Kind {
-            expected: M::KIND,
-            got: bytes.first().copied(),
-        });
+        return Err(WireError::Kind { expected: M::KIND, got: bytes.first().copied() });
     };
     if *kind != M::KIND {
-        return Err(WireError::Kind {
-            expected: M::KIND,
-            got: Some(*kind),
-        });
+        return Err(WireError::Kind { expected: M::KIND, got: Some(*kind) });
     }
     if *version != M::VERSION {
-        return Err(WireError::Version {
-            kind: *kind,
-            version: *version,
-            reads: M::VERSION,
-        });
+        return Err(WireError::Version { kind: *kind, version: *version, reads: M::VERSION });
     }
-    postcard::from_bytes(body).map_err(|error| WireError::Body {
-        kind: *kind,
-        reason: error.to_string(),
-    })
+    postcard::from_bytes(body)
+        .map_err(|error| WireError::Body { kind: *kind, reason: error.to_string() })
 }

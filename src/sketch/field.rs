@@ -163,14 +163,8 @@ mod tests {
         }
 
         let counters = summary.counters;
-        assert_eq!(
-            (counters.present, counters.nan, counters.infinite),
-            (5, 1, 1)
-        );
-        assert_eq!(
-            (counters.zero, counters.negative, counters.integral),
-            (1, 1, 2)
-        );
+        assert_eq!((counters.present, counters.nan, counters.infinite), (5, 1, 1));
+        assert_eq!((counters.zero, counters.negative, counters.integral), (1, 1, 2));
         assert_eq!(summary.bins.iter().sum::<u64>(), 3);
         assert_eq!(summary.histogram.total(), 2);
     }

@@ -85,12 +85,7 @@ impl NumericLayout {
                 edges.push(*edge);
             }
         }
-        Some(NumericLayout {
-            minimum,
-            maximum,
-            edges,
-            atoms,
-        })
+        Some(NumericLayout { minimum, maximum, edges, atoms })
     }
 
     /// Bins it has: at most 31.
@@ -176,11 +171,7 @@ impl CategoryLayout {
             .collect();
         let keep_text = runs.len() <= DICTIONARY_MAX;
         runs.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
-        let frequent = runs
-            .iter()
-            .take(DICTIONARY_MAX)
-            .filter(|run| run.0 >= needed)
-            .count();
+        let frequent = runs.iter().take(DICTIONARY_MAX).filter(|run| run.0 >= needed).count();
         let mut known: Vec<u64> = runs[frequent..].iter().map(|run| run.1).collect();
         known.sort_unstable();
         let mut dictionary: Vec<CategoryValue> = runs[..frequent]
@@ -203,10 +194,7 @@ impl CategoryLayout {
     /// The bin of a value by its hash.
     #[must_use]
     pub fn bin(&self, hash: u64) -> usize {
-        match self
-            .dictionary
-            .binary_search_by_key(&hash, |value| value.hash)
-        {
+        match self.dictionary.binary_search_by_key(&hash, |value| value.hash) {
             Ok(index) => index,
             Err(_) if self.known.binary_search(&hash).is_ok() => self.dictionary.len(),
             Err(_) => self.dictionary.len() + 1,

@@ -106,11 +106,7 @@ impl LogHistogram {
     #[must_use]
     pub fn negative_share(&self) -> f64 {
         let total = self.total();
-        if total == 0 {
-            0.0
-        } else {
-            self.negative.total() as f64 / total as f64
-        }
+        if total == 0 { 0.0 } else { self.negative.total() as f64 / total as f64 }
     }
 
     /// The value at rank `ceil(q n)` among the counted values and `zeros` zeros; `None` when

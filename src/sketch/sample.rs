@@ -35,10 +35,7 @@ impl Sample {
     #[must_use]
     pub fn takes(&self, hash: u64) -> bool {
         self.entries.len() < SAMPLE_SIZE
-            || self
-                .entries
-                .last_key_value()
-                .is_some_and(|(largest, _)| hash < *largest)
+            || self.entries.last_key_value().is_some_and(|(largest, _)| hash < *largest)
     }
 
     /// Adds a value.
