@@ -2,6 +2,7 @@
 
 pub mod assess;
 pub mod config;
+pub mod decide;
 pub mod event;
 pub mod sketch;
 pub mod stage;
