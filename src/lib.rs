@@ -1,6 +1,8 @@
 //! Driftline: which upstream change moved which model's outcomes.
 
+pub mod assess;
 pub mod config;
+pub mod decide;
 pub mod event;
 pub mod sketch;
 pub mod stage;
