@@ -1,0 +1,360 @@
+//! A dataset: its windows, its layout, its baseline, its schema versions.
+//!
+//! Windows close in order; a closed one is judged once. What comes for it later is added while
+//! it is kept and judged no more.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::alarms::Alarms;
+use super::baseline::{Baseline, WINDOWS_NEEDED};
+use super::checkpoint::Part;
+use super::judge::{self, Frame};
+use super::ledger::Watermark;
+use super::schema;
+use super::window::{Total, Window};
+use crate::config::plan::{DatasetPlan, Limits};
+use crate::event::finding::{
+    BaselineRef, Finding, FindingItem, SchemaChange, Series, Subject, Verdict,
+};
+use crate::event::layout::{Layout, LayoutUpdate};
+use crate::event::route::{Note, Outbox, Outgoing, Route};
+use crate::event::schema::SchemaSeen;
+use crate::event::summary::{DatasetDelta, SampleDelta};
+use crate::event::time::EventTime;
+use crate::event::wire;
+use crate::sketch::{FieldLayout, Sample};
+
+/// Closed windows kept for amendments and as a reference for versions without a contrast.
+const KEPT_WINDOWS: usize = 4;
+/// Sampled values a layout is read from; fewer will do after [`LAYOUT_PATIENCE`] windows.
+const LAYOUT_VALUES: usize = 1_000;
+/// Windows after which a layout is read from what there is, [`LAYOUT_VALUES_LEAST`] at least.
+const LAYOUT_PATIENCE: u32 = 8;
+const LAYOUT_VALUES_LEAST: usize = 100;
+/// How long a schema version counts as new. *Units*: milliseconds (72 h).
+pub(super) const YOUNG_MS: i64 = 72 * 3_600_000;
+/// Rows each side of a contrast needs.
+const CONTRAST_ROWS: u64 = 100;
+
+/// Everything known of one dataset.
+#[derive(Debug, Default)]
+pub(super) struct Dataset {
+    pub(super) core: Core,
+    pub(super) windows: BTreeMap<EventTime, Window>,
+    pub(super) samples: BTreeMap<String, Sample>,
+    /// Parts changed or dropped since they were last asked for.
+    pub(super) touched: Vec<Part>,
+}
+
+/// The part of a dataset that outlives its windows.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Core {
+    /// End of the newest closed window.
+    closed_through: Option<EventTime>,
+    /// Frontier told last.
+    told_through: Option<EventTime>,
+    windows_closed: u32,
+    layout: Option<Layout>,
+    baseline: Baseline,
+    alarms: Alarms,
+    versions: BTreeMap<String, Version>,
+    /// Version with most rows in the last closed window.
+    main_version: Option<String>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Version {
+    seen: Option<SchemaSeen>,
+    /// Window (start) of its first record.
+    first_seen: EventTime,
+    /// It was there before the first window closed: nothing to compare it with.
+    original: bool,
+    /// Its producers' records just before it came, for when nothing else flows beside it.
+    reference: Option<Total>,
+}
+
+/// What judging needs beyond the dataset itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moment<'a> {
+    pub(super) plan: &'a DatasetPlan,
+    pub(super) watermark: Watermark,
+    /// Highest event time heard of.
+    pub(super) newest: EventTime,
+}
+
+impl Dataset {
+    /// Adds a delta; `false` when its window is gone.
+    pub(super) fn merge(&mut self, delta: DatasetDelta, limits: &Limits) -> bool {
+        let gone = self.core.closed_through.is_some_and(|through| delta.window < through)
+            && !self.windows.contains_key(&delta.window);
+        if gone {
+            return false;
+        }
+        self.touched.push(Part::Window(delta.window));
+        self.windows.entry(delta.window).or_default().merge(delta, limits.cells_per_window);
+        true
+    }
+
+    /// Adds sampled values, until there is a layout.
+    pub(super) fn sample(&mut self, delta: &SampleDelta) {
+        if self.core.layout.is_none() {
+            self.touched.push(Part::Sample(delta.field.clone()));
+            self.samples.entry(delta.field.clone()).or_default().merge(&delta.sample);
+        }
+    }
+
+    /// Takes note of a schema; a new one is told at once with what it changes.
+    pub(super) fn schema(&mut self, seen: SchemaSeen, plan: &DatasetPlan) -> Option<FindingItem> {
+        self.touched.push(Part::Core);
+        let version = seen.schema_version.clone();
+        let original = self.core.windows_closed == 0;
+        let first_seen = plan.window.start_of(seen.event_time);
+        match self.core.versions.get_mut(&version) {
+            Some(known) if known.seen.is_some() => return None,
+            Some(known) => known.seen = Some(seen.clone()),
+            None => {
+                let known =
+                    Version { seen: Some(seen.clone()), first_seen, original, reference: None };
+                self.core.versions.insert(version.clone(), known);
+            }
+        }
+        if self.core.versions[&version].original {
+            return None;
+        }
+        let from = self.core.main_version.as_ref().and_then(|main| self.core.versions.get(main));
+        let from = from.and_then(|known| known.seen.clone())?;
+        if from.schema_version == version {
+            return None;
+        }
+        let fields = schema::diff(&from.fields, &seen.fields);
+        let change = SchemaChange { fields, window_start: first_seen, from, to: seen };
+        Some(FindingItem::Schema(Box::new(change)))
+    }
+
+    /// The first window that has ended and is not closed.
+    pub(super) fn due(&self, moment: &Moment<'_>) -> Option<EventTime> {
+        let (start, _) = self.windows.iter().find(|(_, window)| !window.closed)?;
+        let end = moment.plan.window.end_of(*start);
+        (end.plus_ms(moment.plan.lateness_ms) <= moment.watermark.time).then_some(*start)
+    }
+
+    /// Closes and judges a window.
+    pub(super) fn close(
+        &mut self,
+        start: EventTime,
+        moment: &Moment<'_>,
+        out: &mut Outbox,
+    ) -> Vec<FindingItem> {
+        let end = moment.plan.window.end_of(start);
+        let Some(window) = self.windows.get_mut(&start) else {
+            return Vec::new();
+        };
+        window.closed = true;
+        self.touched.extend([Part::Core, Part::Window(start)]);
+        self.core.closed_through = Some(end);
+        self.core.windows_closed += 1;
+        self.note_versions(start);
+        let subject = Subject::Dataset(moment.plan.name.clone());
+        let rows = self.windows[&start].rows();
+        out.notes.push(Note::WindowClosed { subject: subject.to_string(), end_ms: end.0, rows });
+        let layout = self.core.layout.clone();
+        let current = layout.as_ref().filter(|l| self.windows[&start].layout() == Some(l.id));
+        let frame = Frame {
+            subject,
+            start,
+            end,
+            complete: moment.watermark.complete,
+            watermark: moment.watermark.time,
+            layout: current,
+            definition: moment.plan.definition,
+            rows,
+        };
+        let items = self.judge(&frame);
+        if layout.is_none() {
+            self.learn_layout(moment, out);
+        }
+        self.note_learning(moment, out);
+        self.forget_windows();
+        items
+    }
+
+    fn judge(&mut self, frame: &Frame<'_>) -> Vec<FindingItem> {
+        let window = &self.windows[&frame.start];
+        let total = window.total(|_| true);
+        let mut findings = judge::against_baseline(frame, &total, &self.core.baseline);
+        let contrasts = self.contrasts(frame);
+        let mut items = Vec::new();
+        for contrast in &contrasts {
+            items.push(FindingItem::Contrast(Box::new(contrast.clone())));
+        }
+        findings.extend(contrasts);
+        let clean = findings.iter().all(|finding| finding.verdict != Verdict::Detected);
+        let core = &mut self.core;
+        let seen: Vec<Series> = findings.iter().map(|finding| finding.series.clone()).collect();
+        for finding in &mut findings {
+            items.extend(core.alarms.take(finding).map(|a| FindingItem::Alarm(Box::new(a))));
+        }
+        let absent: Vec<Series> = core
+            .alarms
+            .open()
+            .filter(|series| series.schema_version.is_some() && !seen.contains(series))
+            .cloned()
+            .collect();
+        for series in absent {
+            let step = core.alarms.absent(&series, frame.start);
+            items.extend(step.map(|alarm| FindingItem::Alarm(Box::new(alarm))));
+        }
+        if let Some(layout) = frame.layout
+            && clean
+            && core.baseline.is_learning()
+        {
+            core.baseline.add(layout.id, (frame.start, frame.end), &total);
+        }
+        items
+    }
+
+    /// Every young version against the rest: of its own producers in the same window where they
+    /// still write another version, else against what they wrote just before it came.
+    fn contrasts(&self, frame: &Frame<'_>) -> Vec<Finding> {
+        let window = &self.windows[&frame.start];
+        let mut findings = Vec::new();
+        for (version, known) in &self.core.versions {
+            let young = frame.start.since_ms(known.first_seen) < YOUNG_MS;
+            let open = self.core.alarms.open().any(|s| s.schema_version.as_ref() == Some(version));
+            if known.original || !(young || open) {
+                continue;
+            }
+            let now = window.total(|key| &key.schema_version == version);
+            if now.rows == 0 {
+                continue;
+            }
+            let producers = window.producers_of(version);
+            let older = |other: &str| {
+                self.core.versions.get(other).is_some_and(|o| o.first_seen < known.first_seen)
+            };
+            let same_window = window.total(|key| {
+                producers.contains(&key.producer.as_str()) && older(&key.schema_version)
+            });
+            let (kind, base) = if same_window.rows >= CONTRAST_ROWS {
+                ("same_window", same_window)
+            } else if let Some(before) = &known.reference {
+                ("before_version", before.clone())
+            } else {
+                continue;
+            };
+            let reference = BaselineRef {
+                kind: kind.into(),
+                from: if kind == "same_window" { frame.start } else { known.first_seen },
+                to: frame.end,
+                windows: 1,
+            };
+            let sides = (&now, &base);
+            findings.extend(judge::contrast(
+                frame,
+                version,
+                sides,
+                (&reference, &self.core.baseline),
+            ));
+        }
+        findings
+    }
+
+    /// Enters versions met in the window, and keeps a reference for those it meets first.
+    fn note_versions(&mut self, start: EventTime) {
+        let original = self.core.windows_closed <= 1;
+        let window = &self.windows[&start];
+        let rows = window.rows_by_version();
+        let main = rows.iter().max_by_key(|(_, n)| **n).map(|(version, _)| (*version).to_owned());
+        let versions: Vec<String> = rows.keys().map(|version| (*version).to_owned()).collect();
+        for version in versions {
+            let known = self.core.versions.entry(version.clone()).or_insert_with(|| Version {
+                seen: None,
+                first_seen: start,
+                original,
+                reference: None,
+            });
+            if known.original || known.reference.is_some() {
+                continue;
+            }
+            let producers = self.windows[&start].producers_of(&version);
+            let mut before = Total::default();
+            for (_, window) in self.windows.range(..start) {
+                before.merge(&window.total(|key| {
+                    producers.contains(&key.producer.as_str()) && key.schema_version != version
+                }));
+            }
+            known.reference = (before.rows >= CONTRAST_ROWS).then_some(before);
+        }
+        self.core.main_version = main;
+    }
+
+    /// Reads the layout once the sample is large enough, and tells observe how far it may read.
+    fn learn_layout(&mut self, moment: &Moment<'_>, out: &mut Outbox) {
+        let values = self.samples.values().map(Sample::len).max().unwrap_or(0);
+        let patient = self.core.windows_closed < LAYOUT_PATIENCE;
+        let needed = if patient { LAYOUT_VALUES } else { LAYOUT_VALUES_LEAST };
+        if values >= needed {
+            let fields: BTreeMap<String, FieldLayout> = self
+                .samples
+                .iter()
+                .filter_map(|(path, sample)| Some((path.clone(), FieldLayout::learn(sample)?)))
+                .collect();
+            let bytes = postcard::to_stdvec(&fields).expect("a Vec grows");
+            let size = moment.plan.window;
+            let effective_from = size.start_of(moment.newest).plus_ms(2 * size.ms());
+            self.core.layout = Some(Layout { id: xxh3_64(&bytes), effective_from, fields });
+            let samples = std::mem::take(&mut self.samples);
+            self.touched.extend(samples.into_keys().map(Part::Sample));
+        }
+        out.messages.push(self.layout_update(moment.plan));
+    }
+
+    /// What observe is told.
+    fn layout_update(&self, plan: &DatasetPlan) -> Outgoing {
+        let update = LayoutUpdate {
+            dataset: plan.name.clone(),
+            definition: plan.definition,
+            closed_through: self.core.closed_through,
+            layout: self.core.layout.clone(),
+        };
+        Outgoing {
+            route: Route::Layouts,
+            key: Some(plan.name.as_bytes().to_vec()),
+            payload: wire::encode(&update),
+            headers: Vec::new(),
+        }
+    }
+
+    fn note_learning(&self, moment: &Moment<'_>, out: &mut Outbox) {
+        out.notes.push(Note::Learning {
+            dataset: moment.plan.name.clone(),
+            layout: self.core.layout.is_some(),
+            baseline_windows: self.core.baseline.windows(),
+            baseline_windows_needed: WINDOWS_NEEDED,
+        });
+    }
+
+    fn forget_windows(&mut self) {
+        let closed = self.windows.values().filter(|window| window.closed).count();
+        for _ in KEPT_WINDOWS..closed {
+            let gone = self.windows.pop_first();
+            self.touched.extend(gone.map(|(start, _)| Part::Window(start)));
+        }
+    }
+
+    /// The end of the newest window that has ended, with records in it or not, when that has
+    /// moved since it was told last.
+    pub(super) fn frontier(&mut self, moment: &Moment<'_>) -> Option<EventTime> {
+        let ended = moment.watermark.time.plus_ms(-moment.plan.lateness_ms);
+        let frontier = moment.plan.window.start_of(ended);
+        if self.core.told_through.is_some_and(|told| told >= frontier) {
+            return None;
+        }
+        self.core.told_through = Some(frontier);
+        self.touched.push(Part::Core);
+        Some(frontier)
+    }
+}

@@ -1,0 +1,234 @@
+//! How far everything upstream has come: the ledger of source offsets, watermarks, join clocks.
+//!
+//! A check, not a filter: ranges must follow each other, and where they do not it says so. Time
+//! comes from here alone; it is in the headers that observe and join write.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::finding::IntegrityBreach;
+use crate::event::progress::{JoinProgress, Progress};
+use crate::event::time::EventTime;
+
+/// Name under which gaps in join's own ledger are told.
+const FACTS: &str = "facts";
+
+/// What the headers have said so far.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Ledger {
+    /// By topic, then partition.
+    sources: BTreeMap<String, BTreeMap<i32, SourceMark>>,
+    /// By partition of `facts`.
+    joins: BTreeMap<i32, JoinMark>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct SourceMark {
+    to: i64,
+    partition_count: i32,
+    max_event_time: Option<EventTime>,
+    newest_append_ms: Option<i64>,
+    at_end: bool,
+    /// Broker time of the last header that named the partition.
+    heard_ms: i64,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct JoinMark {
+    to: i64,
+    partition_count: i32,
+    clocks: BTreeMap<String, EventTime>,
+}
+
+/// How long to wait for what does not come. *Units*: milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// A partition not heard of for this long no longer holds the watermark.
+    pub(super) hold_ms: i64,
+    /// A topic read to its end and without a new record for this long is taken as quiet: its
+    /// windows end with *now*.
+    pub(super) quiet_ms: i64,
+}
+
+/// How far a topic has come in event time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Watermark {
+    /// Nothing older is expected, lateness aside.
+    pub(super) time: EventTime,
+    /// Every partition had its say.
+    pub(super) complete: bool,
+}
+
+impl Ledger {
+    /// Takes a header of observe.
+    pub(super) fn observe(&mut self, lines: &[Progress], now_ms: i64) -> Vec<IntegrityBreach> {
+        let mut breaches = Vec::new();
+        for line in lines {
+            let partitions = self.sources.entry(line.topic.clone()).or_default();
+            if let Some(mark) = partitions.get(&line.partition)
+                && mark.to != line.from
+            {
+                breaches.push(IntegrityBreach {
+                    topic: line.topic.clone(),
+                    partition: line.partition,
+                    expected: mark.to,
+                    got: line.from,
+                });
+            }
+            let mark = SourceMark {
+                to: line.to,
+                partition_count: line.partition_count,
+                max_event_time: line.max_event_time,
+                newest_append_ms: line.newest_append_ms,
+                at_end: line.at_end,
+                heard_ms: now_ms,
+            };
+            partitions.insert(line.partition, mark);
+        }
+        breaches
+    }
+
+    /// Takes a header of join.
+    pub(super) fn join(&mut self, progress: &JoinProgress) -> Option<IntegrityBreach> {
+        let mark = JoinMark {
+            to: progress.to,
+            partition_count: progress.partition_count,
+            clocks: progress.clocks.iter().cloned().collect(),
+        };
+        let before = self.joins.insert(progress.partition, mark)?;
+        (before.to != progress.from).then(|| IntegrityBreach {
+            topic: FACTS.into(),
+            partition: progress.partition,
+            expected: before.to,
+            got: progress.from,
+        })
+    }
+
+    /// How far a topic has come; `None` until every partition has been heard of.
+    ///
+    /// The minimum over the partitions that have more to read: one read to its end proves by
+    /// that that it is idle, and does not hold the others back.
+    pub(super) fn watermark(
+        &self,
+        topic: &str,
+        now_ms: i64,
+        patience: Patience,
+    ) -> Option<Watermark> {
+        let partitions = self.sources.get(topic)?;
+        let count = partitions.values().next()?.partition_count;
+        if i32::try_from(partitions.len()).is_ok_and(|heard| heard < count) {
+            return None;
+        }
+        let newest = partitions.values().filter_map(|mark| mark.max_event_time).max()?;
+        let mut time = newest;
+        let mut complete = true;
+        for mark in partitions.values() {
+            if now_ms - mark.heard_ms > patience.hold_ms {
+                complete &= mark.at_end;
+            } else if !mark.at_end {
+                time = time.min(mark.max_event_time.unwrap_or(EventTime::MIN));
+            }
+        }
+        let newest_append = partitions.values().filter_map(|mark| mark.newest_append_ms).max();
+        let all_at_end = partitions.values().all(|mark| mark.at_end);
+        let quiet = newest_append.is_some_and(|at| now_ms - at > patience.quiet_ms);
+        if all_at_end && quiet {
+            time = time.max(EventTime(now_ms));
+        }
+        Some(Watermark { time, complete })
+    }
+
+    /// The highest event time heard of in a topic.
+    pub(super) fn newest(&self, topic: &str) -> Option<EventTime> {
+        self.sources.get(topic)?.values().filter_map(|mark| mark.max_event_time).max()
+    }
+
+    /// A model's join clock: the minimum over all partitions of `facts`; `None` until each has
+    /// told it.
+    pub(super) fn join_clock(&self, model: &str) -> Option<EventTime> {
+        let count = self.joins.values().next()?.partition_count;
+        if i32::try_from(self.joins.len()).is_ok_and(|heard| heard < count) {
+            return None;
+        }
+        self.joins.values().map(|mark| mark.clocks.get(model).copied()).min().flatten()
+    }
+
+    /// Where each partition of a topic has been read to.
+    pub(super) fn read_to(&self, topic: &str) -> Vec<(String, i32, i64)> {
+        let partitions = self.sources.get(topic).into_iter().flatten();
+        partitions.map(|(partition, mark)| (topic.to_owned(), *partition, mark.to)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::progress::OutcomeCounts;
+
+    const PATIENCE: Patience = Patience { hold_ms: 600_000, quiet_ms: 60_000 };
+
+    fn line(partition: i32, range: (i64, i64), time: i64, at_end: bool) -> Progress {
+        Progress {
+            topic: "orders".into(),
+            partition,
+            partition_count: 2,
+            from: range.0,
+            to: range.1,
+            counts: OutcomeCounts::default(),
+            max_event_time: Some(EventTime(time)),
+            newest_append_ms: Some(0),
+            at_end,
+        }
+    }
+
+    #[test]
+    fn watermark_is_undefined_until_every_partition_has_reported() {
+        let mut ledger = Ledger::default();
+        ledger.observe(&[line(0, (0, 5), 100, false)], 0);
+
+        assert_eq!(ledger.watermark("orders", 0, PATIENCE), None);
+    }
+
+    #[test]
+    fn watermark_is_the_minimum_over_partitions_with_more_to_read() {
+        let mut ledger = Ledger::default();
+        ledger.observe(&[line(0, (0, 5), 100, false), line(1, (0, 5), 40, false)], 0);
+        let held = ledger.watermark("orders", 0, PATIENCE).expect("both heard");
+        ledger.observe(&[line(1, (5, 5), 40, true)], 0);
+        let idle = ledger.watermark("orders", 0, PATIENCE).expect("both heard");
+
+        assert_eq!((held.time, held.complete), (EventTime(40), true));
+        assert_eq!((idle.time, idle.complete), (EventTime(100), true));
+    }
+
+    #[test]
+    fn partition_that_cannot_be_read_holds_the_watermark_for_a_while_only() {
+        let mut ledger = Ledger::default();
+        ledger.observe(&[line(0, (0, 5), 100, false), line(1, (0, 5), 40, false)], 0);
+        ledger.observe(&[line(0, (5, 9), 900, false)], 700_000);
+        let mark = ledger.watermark("orders", 700_000, PATIENCE).expect("both heard");
+
+        assert_eq!((mark.time, mark.complete), (EventTime(900), false));
+    }
+
+    #[test]
+    fn quiet_topic_ends_its_windows_with_now() {
+        let mut ledger = Ledger::default();
+        ledger.observe(&[line(0, (0, 5), 100, true), line(1, (0, 5), 40, true)], 60_001);
+        let mark = ledger.watermark("orders", 60_001, PATIENCE).expect("both heard");
+
+        assert_eq!(mark.time, EventTime(60_001));
+    }
+
+    #[test]
+    fn gap_and_overlap_are_named() {
+        let mut ledger = Ledger::default();
+        ledger.observe(&[line(0, (0, 5), 100, false)], 0);
+        let gap = ledger.observe(&[line(0, (7, 9), 100, false)], 0);
+        let overlap = ledger.observe(&[line(0, (8, 10), 100, false)], 0);
+
+        assert_eq!((gap[0].expected, gap[0].got), (5, 7));
+        assert_eq!((overlap[0].expected, overlap[0].got), (9, 8));
+    }
+}

@@ -1,0 +1,376 @@
+//! A model: its windows of cells, how far their outcomes have come in, its rates.
+//!
+//! A window is told when it closes and again as outcomes come in; each telling is a revision of
+//! the whole table. It counts for rates once it is mature.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::alarms::Alarms;
+use super::checkpoint::Part;
+use super::dataset::YOUNG_MS;
+use super::judge::Frame;
+use super::ledger::Watermark;
+use super::outcomes::{self, RateBaseline};
+use super::tests::rates::Count;
+use crate::config::plan::{Absent, Limits, ModelPlan};
+use crate::event::cell::ModelCellKey;
+use crate::event::finding::{
+    CellTable, Finding, FindingItem, Maturity, Series, SeriesKind, Subject,
+};
+use crate::event::route::{Note, Outbox};
+use crate::event::summary::{ModelDelta, OutcomeDelta, OutcomeSums, PredictionSums};
+use crate::event::time::EventTime;
+
+/// Closed windows of a model without outcomes kept for amendments.
+const KEPT_WINDOWS: usize = 4;
+/// Shares of labelled predictions at which a table is told again.
+const HALF: f64 = 0.5;
+const MATURE: f64 = 0.9;
+
+type Cells = BTreeMap<ModelCellKey, (PredictionSums, OutcomeSums)>;
+
+/// Everything known of one model.
+#[derive(Debug, Default)]
+pub(super) struct Model {
+    pub(super) core: Core,
+    pub(super) windows: BTreeMap<EventTime, ModelWindow>,
+    /// Parts changed or dropped since they were last asked for.
+    pub(super) touched: Vec<Part>,
+}
+
+/// The part of a model that outlives its windows.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Core {
+    closed_through: Option<EventTime>,
+    /// Frontier told last.
+    told_through: Option<EventTime>,
+    windows_closed: u32,
+    flag_rate: RateBaseline,
+    false_positive_rate: RateBaseline,
+    alarms: Alarms,
+    /// First window of each (dataset, schema version) a prediction was exposed to, and whether
+    /// it was there from the start.
+    versions: BTreeMap<(String, String), (EventTime, bool)>,
+}
+
+/// One window of a model.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct ModelWindow {
+    cells: Cells,
+    evicted_from: Option<u64>,
+    /// How far it has been told; `None` while open.
+    told: Option<Maturity>,
+    revision: u32,
+    complete: bool,
+}
+
+impl ModelWindow {
+    fn add(&mut self, key: ModelCellKey, sums: &PredictionSums, outcomes: &OutcomeSums) {
+        let evicted = self.evicted_from.is_some_and(|from| key.admission_rank() >= from);
+        let key = if evicted { ModelCellKey::other() } else { key };
+        let cell = self.cells.entry(key).or_default();
+        cell.0.merge(sums);
+        cell.1.merge(outcomes);
+    }
+
+    /// The admission rule of observe, applied to the sum: the smallest ranks stay.
+    fn evict(&mut self, cells_max: usize) {
+        let other = ModelCellKey::other();
+        let mut ranks: Vec<u64> = self
+            .cells
+            .keys()
+            .filter(|key| **key != other)
+            .map(ModelCellKey::admission_rank)
+            .collect();
+        if ranks.len() > cells_max {
+            ranks.sort_unstable();
+            let first_out = ranks[cells_max];
+            self.evicted_from = Some(self.evicted_from.map_or(first_out, |f| f.min(first_out)));
+        }
+        if self.evicted_from.is_some() {
+            for (key, (sums, outcomes)) in std::mem::take(&mut self.cells) {
+                self.add(key, &sums, &outcomes);
+            }
+        }
+    }
+
+    /// Hits and rows of a metric over the cells that `wanted` picks.
+    fn count(&self, kind: SeriesKind, mut wanted: impl FnMut(&ModelCellKey) -> bool) -> Count {
+        let mut count = Count { hits: 0, rows: 0 };
+        for (key, (sums, outcomes)) in &self.cells {
+            if !wanted(key) {
+                continue;
+            }
+            let (hits, rows) = match kind {
+                SeriesKind::FalsePositiveRate => (outcomes.false_positives, outcomes.negatives),
+                _ => (sums.flags, sums.n),
+            };
+            count.hits += hits;
+            count.rows += rows;
+        }
+        count
+    }
+
+    fn labelled_share(&self) -> f64 {
+        let labelled: u64 = self.cells.values().map(|(_, outcomes)| outcomes.labelled).sum();
+        let n: u64 = self.cells.values().map(|(sums, _)| sums.n).sum();
+        if n == 0 { 0.0 } else { labelled as f64 / n as f64 }
+    }
+}
+
+/// What judging needs beyond the model itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moment<'a> {
+    pub(super) plan: &'a ModelPlan,
+    pub(super) watermark: Watermark,
+    /// Everything that could pair with an older prediction has been seen.
+    pub(super) join_clock: Option<EventTime>,
+}
+
+impl Model {
+    /// Adds predictions; `false` when their window is gone.
+    pub(super) fn predictions(&mut self, delta: ModelDelta, limits: &Limits) -> bool {
+        let Some(window) = self.window(delta.window) else {
+            return false;
+        };
+        window.evicted_from = match (window.evicted_from, delta.evicted_from) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        for (key, sums) in delta.cells {
+            window.add(key, &sums, &OutcomeSums::default());
+        }
+        window.evict(limits.cells_per_window);
+        true
+    }
+
+    /// Adds outcomes; `false` when their window is gone.
+    pub(super) fn outcomes(&mut self, delta: OutcomeDelta) -> bool {
+        let Some(window) = self.window(delta.window) else {
+            return false;
+        };
+        window.add(delta.key, &PredictionSums::default(), &delta.sums);
+        true
+    }
+
+    fn window(&mut self, start: EventTime) -> Option<&mut ModelWindow> {
+        let gone = self.core.closed_through.is_some_and(|through| start < through)
+            && !self.windows.contains_key(&start);
+        if gone {
+            return None;
+        }
+        self.touched.push(Part::Window(start));
+        Some(self.windows.entry(start).or_default())
+    }
+
+    /// The first window that has ended and is not closed.
+    pub(super) fn due(&self, moment: &Moment<'_>) -> Option<EventTime> {
+        let (start, _) = self.windows.iter().find(|(_, window)| window.told.is_none())?;
+        let end = moment.plan.window.end_of(*start);
+        (end.plus_ms(moment.plan.lateness_ms) <= moment.watermark.time).then_some(*start)
+    }
+
+    /// Closes a window: tells its table and judges the flag rate.
+    pub(super) fn close(
+        &mut self,
+        start: EventTime,
+        moment: &Moment<'_>,
+        out: &mut Outbox,
+    ) -> Vec<FindingItem> {
+        let Some(window) = self.windows.get_mut(&start) else {
+            return Vec::new();
+        };
+        window.told = Some(Maturity::Closed);
+        self.touched.extend([Part::Core, Part::Window(start)]);
+        window.complete = moment.watermark.complete;
+        let n = window.cells.values().map(|(sums, _)| sums.n).sum();
+        let subject = Subject::Model(moment.plan.name.clone()).to_string();
+        let end = moment.plan.window.end_of(start);
+        out.notes.push(Note::WindowClosed { subject, end_ms: end.0, rows: n });
+        self.core.closed_through = Some(end);
+        self.core.windows_closed += 1;
+        self.note_versions(start);
+        let mut items = vec![self.table(start, moment)];
+        items.extend(self.judge(SeriesKind::FlagRate, start, moment));
+        if moment.plan.outcomes.is_none() {
+            self.forget_windows();
+        }
+        items
+    }
+
+    /// Tells again the windows whose outcomes have come in since; judges those that matured.
+    pub(super) fn mature(&mut self, moment: &Moment<'_>) -> Vec<FindingItem> {
+        let Some(plan) = &moment.plan.outcomes else {
+            return Vec::new();
+        };
+        let mut items = Vec::new();
+        let starts: Vec<EventTime> = self.windows.keys().copied().collect();
+        for start in starts {
+            let window = &self.windows[&start];
+            let Some(told) = window.told else { break };
+            let horizon = moment.plan.window.end_of(start).plus_ms(plan.horizon_ms);
+            let passed = moment.join_clock.is_some_and(|clock| clock >= horizon);
+            let reached = reached(window.labelled_share(), passed, plan.absent);
+            if reached <= told {
+                continue;
+            }
+            self.touched.extend([Part::Core, Part::Window(start)]);
+            if let Some(window) = self.windows.get_mut(&start) {
+                window.told = Some(reached);
+                window.revision += 1;
+            }
+            items.push(self.table(start, moment));
+            if reached >= Maturity::Mature && told < Maturity::Mature {
+                items.extend(self.judge(SeriesKind::FalsePositiveRate, start, moment));
+            }
+            if reached == Maturity::Final {
+                self.windows.remove(&start);
+            }
+        }
+        items
+    }
+
+    /// Judges one metric of a window: in total, and for each young version against the rest of
+    /// its own producers.
+    fn judge(
+        &mut self,
+        kind: SeriesKind,
+        start: EventTime,
+        moment: &Moment<'_>,
+    ) -> Vec<FindingItem> {
+        let frame = frame(start, moment, &self.windows[&start]);
+        let window = &self.windows[&start];
+        let mut findings: Vec<Finding> = self.contrasts(&frame, kind);
+        let total = window.count(kind, |_| true);
+        let baseline = match kind {
+            SeriesKind::FalsePositiveRate => &mut self.core.false_positive_rate,
+            _ => &mut self.core.flag_rate,
+        };
+        findings.extend(baseline.take(&frame, kind, total));
+        let mut items = Vec::new();
+        let mut judged = BTreeSet::new();
+        for mut finding in findings {
+            judged.insert(finding.series.clone());
+            let step = self.core.alarms.take(&mut finding);
+            items.extend(step.map(|alarm| FindingItem::Alarm(Box::new(alarm))));
+        }
+        let absent: Vec<Series> = self
+            .core
+            .alarms
+            .open()
+            .filter(|s| s.kind == kind && s.schema_version.is_some() && !judged.contains(s))
+            .cloned()
+            .collect();
+        for series in absent {
+            let step = self.core.alarms.absent(&series, start);
+            items.extend(step.map(|alarm| FindingItem::Alarm(Box::new(alarm))));
+        }
+        items
+    }
+
+    fn contrasts(&self, frame: &Frame<'_>, kind: SeriesKind) -> Vec<Finding> {
+        let window = &self.windows[&frame.start];
+        let mut findings = Vec::new();
+        for ((dataset, version), (first_seen, original)) in &self.core.versions {
+            let name = format!("{dataset} {version}");
+            let open = self.core.alarms.open().any(|s| s.schema_version.as_ref() == Some(&name));
+            if *original || !(open || frame.start.since_ms(*first_seen) < YOUNG_MS) {
+                continue;
+            }
+            let origin = |key: &ModelCellKey| {
+                let mut origins = key.exposure.iter();
+                let origin = origins.find(|origin| &origin.dataset == dataset)?;
+                Some((origin.producer.clone(), &origin.schema_version == version))
+            };
+            let producers: BTreeSet<String> = window
+                .cells
+                .keys()
+                .filter_map(origin)
+                .filter_map(|(producer, exposed)| exposed.then_some(producer))
+                .collect();
+            let exposed = window.count(kind, |key| origin(key).is_some_and(|(_, exposed)| exposed));
+            let rest = window.count(kind, |key| {
+                origin(key)
+                    .is_some_and(|(producer, exposed)| !exposed && producers.contains(&producer))
+            });
+            findings.extend(outcomes::contrast(frame, kind, &name, (exposed, rest)));
+        }
+        findings
+    }
+
+    fn note_versions(&mut self, start: EventTime) {
+        let original = self.core.windows_closed <= 1;
+        for key in self.windows[&start].cells.keys() {
+            for origin in &key.exposure {
+                let version = (origin.dataset.clone(), origin.schema_version.clone());
+                self.core.versions.entry(version).or_insert((start, original));
+            }
+        }
+    }
+
+    fn table(&self, start: EventTime, moment: &Moment<'_>) -> FindingItem {
+        let window = &self.windows[&start];
+        let cells = window.cells.iter();
+        FindingItem::Cells(Box::new(CellTable {
+            model: moment.plan.name.clone(),
+            window_start: start,
+            window_end: moment.plan.window.end_of(start),
+            revision: window.revision,
+            complete: window.complete,
+            maturity: window.told.unwrap_or(Maturity::Closed),
+            cells: cells
+                .map(|(key, (sums, outcomes))| (key.clone(), sums.clone(), *outcomes))
+                .collect(),
+        }))
+    }
+
+    fn forget_windows(&mut self) {
+        let closed = self.windows.values().filter(|window| window.told.is_some()).count();
+        for _ in KEPT_WINDOWS..closed {
+            let gone = self.windows.pop_first();
+            self.touched.extend(gone.map(|(start, _)| Part::Window(start)));
+        }
+    }
+
+    /// The end of the newest window that has ended, with predictions in it or not, when that has
+    /// moved since it was told last.
+    pub(super) fn frontier(&mut self, moment: &Moment<'_>) -> Option<EventTime> {
+        let ended = moment.watermark.time.plus_ms(-moment.plan.lateness_ms);
+        let frontier = moment.plan.window.start_of(ended);
+        if self.core.told_through.is_some_and(|told| told >= frontier) {
+            return None;
+        }
+        self.core.told_through = Some(frontier);
+        self.touched.push(Part::Core);
+        Some(frontier)
+    }
+}
+
+/// How far outcomes have come. Where silence means negative, there is no rate before the horizon:
+/// until then only the positives have spoken.
+fn reached(labelled: f64, horizon_passed: bool, absent: Absent) -> Maturity {
+    if horizon_passed {
+        Maturity::Final
+    } else if labelled >= MATURE && absent == Absent::Unknown {
+        Maturity::Mature
+    } else if labelled >= HALF {
+        Maturity::Half
+    } else {
+        Maturity::Closed
+    }
+}
+
+fn frame<'a>(start: EventTime, moment: &Moment<'_>, window: &ModelWindow) -> Frame<'a> {
+    Frame {
+        subject: Subject::Model(moment.plan.name.clone()),
+        start,
+        end: moment.plan.window.end_of(start),
+        complete: window.complete,
+        watermark: moment.watermark.time,
+        layout: None,
+        definition: moment.plan.definition,
+        rows: window.cells.values().map(|(sums, _)| sums.n).sum(),
+    }
+}

@@ -1,0 +1,259 @@
+//! What is said to people. Every number has its unit beside it.
+
+use super::evidence::Evidence;
+use super::incidents::Incident;
+use crate::assess::tests::change::factor_text;
+use crate::event::finding::{Alarm, AlarmState, Finding, SchemaChange, SeriesKind, Subject};
+use crate::event::public::{CauseData, EffectData};
+use crate::event::time::EventTime;
+
+/// A new schema version and what it changes.
+pub(super) fn schema(change: &SchemaChange) -> String {
+    let to = &change.to;
+    let mut text = format!(
+        "{} appeared in {} (producer {}, partition {} offset {}, {})",
+        to.display_name(),
+        to.dataset,
+        to.producer,
+        to.partition,
+        to.offset,
+        clock(to.event_time)
+    );
+    if change.fields.is_empty() {
+        text.push_str("; no field differs");
+        return text;
+    }
+    let told: Vec<String> = change
+        .fields
+        .iter()
+        .take(4)
+        .map(|field| match (&field.before, &field.after) {
+            (None, Some(after)) => format!("{} {} ({after})", field.path, field.kind),
+            (Some(before), None) => format!("{} {} ({before})", field.path, field.kind),
+            (before, after) => {
+                let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "none".into());
+                format!("{} {}: {:?} -> {:?}", field.path, field.kind, text(before), text(after))
+            }
+        })
+        .collect();
+    text.push_str(": ");
+    text.push_str(&told.join("; "));
+    if change.fields.len() > 4 {
+        text.push_str(&format!("; and {} more", change.fields.len() - 4));
+    }
+    text
+}
+
+/// One step of an alarm.
+pub(super) fn alarm(alarm: &Alarm, evidence: &Evidence) -> String {
+    let finding = &alarm.finding;
+    let what = what_changed(finding);
+    let whose = whose(finding, evidence);
+    let since = clock(alarm.first_seen);
+    match alarm.state {
+        AlarmState::Resolved => {
+            format!(
+                "{} of {whose} is back to normal (it had changed from {since})",
+                subject(finding)
+            )
+        }
+        AlarmState::Opened | AlarmState::Updated => format!("{what} in {whose} from {since}"),
+    }
+}
+
+fn subject(finding: &Finding) -> String {
+    match finding.series.kind {
+        SeriesKind::FlagRate => "the flag rate".into(),
+        SeriesKind::FalsePositiveRate => "the false-positive rate".into(),
+        _ => finding.series.field.clone(),
+    }
+}
+
+fn what_changed(finding: &Finding) -> String {
+    let field = &finding.series.field;
+    let window = finding.effect.window.map_or_else(String::new, percent);
+    let baseline = finding.effect.baseline.map_or_else(String::new, percent);
+    if let Some(change) = &finding.change {
+        return format!(
+            "`{field}` {}",
+            change_text(&change.kind, change.factor, change.named.as_deref())
+        );
+    }
+    match finding.series.kind {
+        SeriesKind::Drift => format!(
+            "`{field}` has another distribution (divergence {:.3}, {:.3} to {:.3})",
+            finding.effect.estimate, finding.effect.low, finding.effect.high
+        ),
+        SeriesKind::AboveMaximum => {
+            format!("{window} of `{field}` lie above the highest value learnt ({baseline} before)")
+        }
+        SeriesKind::BelowMinimum => {
+            format!("{window} of `{field}` lie below the lowest value learnt ({baseline} before)")
+        }
+        SeriesKind::NullRise => {
+            format!("{window} of `{field}` are null or absent ({baseline} before)")
+        }
+        SeriesKind::NullFall => {
+            format!("only {window} of `{field}` are null or absent ({baseline} before)")
+        }
+        SeriesKind::Unparsable => format!("{window} of `{field}` do not parse ({baseline} before)"),
+        SeriesKind::NeverSeen => {
+            format!("{window} of `{field}` are values never seen before ({baseline} before)")
+        }
+        SeriesKind::Contract => {
+            format!("{window} of `{field}` break the contract ({baseline} before)")
+        }
+        SeriesKind::FlagRate => format!("{window} flagged, against {baseline}"),
+        SeriesKind::FalsePositiveRate => {
+            format!("false-positive rate {window}, against {baseline}")
+        }
+    }
+}
+
+/// "is x100 (measured x98.7)".
+pub(super) fn change_text(kind: &str, factor: Option<f64>, named: Option<&str>) -> String {
+    match (kind, factor, named) {
+        ("scale", Some(factor), Some(named)) if factor_text(factor) != named => {
+            format!("is {named} (measured {})", factor_text(factor))
+        }
+        ("scale", Some(_), Some(named)) => format!("is {named}"),
+        ("scale", Some(factor), None) => format!("is {}", factor_text(factor)),
+        ("sign", ..) => "has changed sign".into(),
+        _ => "has another distribution".into(),
+    }
+}
+
+fn whose(finding: &Finding, evidence: &Evidence) -> String {
+    let series = &finding.series;
+    let rows = finding.rows_window;
+    match (&series.subject, &series.schema_version) {
+        (Subject::Dataset(dataset), None) => format!("{dataset} ({rows} records)"),
+        (Subject::Dataset(dataset), Some(version)) => {
+            let name = evidence.version_name(&(dataset.clone(), version.clone()));
+            let against = match finding.baseline.kind.as_str() {
+                "same_window" => "the same producers' other records of the window",
+                _ => "what the same producers wrote before it",
+            };
+            format!("{rows} records of {name}, against {against}")
+        }
+        (Subject::Model(model), None) => format!("{model} ({rows} predictions)"),
+        (Subject::Model(model), Some(version)) => {
+            let name = match version.split_once(' ') {
+                Some((dataset, id)) => evidence.version_name(&(dataset.to_owned(), id.to_owned())),
+                None => version.clone(),
+            };
+            format!("{model}, {rows} predictions made from {name} against the rest of the window")
+        }
+    }
+}
+
+/// The sentence of an incident, for its model where it has one.
+pub(super) fn incident(incident: &Incident, model: Option<&str>) -> String {
+    let mut parts = Vec::new();
+    if let (Some(model), Some((metric, effect))) = (model, &incident.metric) {
+        parts.push(moved(model, metric, effect, incident.first_seen));
+    }
+    if let Some(cause) = incident.leading() {
+        if let Some(explained) = &incident.explained {
+            parts.push(format!(
+                "{} of the change ({} to {}) is on records of {}",
+                whole_percent(explained.estimate),
+                whole_percent(explained.low),
+                whole_percent(explained.high),
+                cause.name
+            ));
+        }
+        if !cause.evidence.is_empty() {
+            parts.push(cause.evidence.clone());
+        }
+        let unexplained = incident.causes.iter().find(|cause| cause.kind == "unexplained");
+        let rest = unexplained.map_or(0.0, |cause| cause.probability);
+        if cause.kind == "unexplained" {
+            parts.push(format!("no data cause: unexplained {rest:.2}"));
+        } else {
+            let kind = if incident.provisional { "provisional cause" } else { "cause" };
+            parts.push(format!(
+                "{kind} {}, P = {:.2}, unexplained {rest:.2}",
+                cause.name, cause.probability
+            ));
+        }
+    }
+    if parts.is_empty() {
+        let subjects: Vec<String> = incident.subjects.iter().map(ToString::to_string).collect();
+        parts.push(format!("{} changed from {}", subjects.join(", "), clock(incident.first_seen)));
+    }
+    parts.join("; ")
+}
+
+fn moved(model: &str, metric: &str, effect: &EffectData, from: EventTime) -> String {
+    let (before, after) = (effect.baseline.unwrap_or(0.0), effect.window.unwrap_or(0.0));
+    let name = if metric == "flag_rate" { "flag rate" } else { "false-positive rate" };
+    let verb = if after >= before { "rose" } else { "fell" };
+    let relative = if before > 0.0 { 100.0 * (after / before - 1.0) } else { 0.0 };
+    format!(
+        "the {name} of {model} {verb} from {} to {} ({relative:+.0} %) from {}",
+        percent(before),
+        percent(after),
+        clock(from)
+    )
+}
+
+/// Why a cause is believed, from its contrasts: "`amount` is x100 (measured x98.7) there".
+pub(super) fn evidence_of(fields: &[&Finding]) -> String {
+    let told: Vec<String> = fields
+        .iter()
+        .take(3)
+        .map(|finding| {
+            let field = &finding.series.field;
+            match &finding.change {
+                Some(change) => format!(
+                    "`{field}` {} there",
+                    change_text(&change.kind, change.factor, change.named.as_deref())
+                ),
+                None => {
+                    format!("`{field}` differs there (divergence {:.2})", finding.effect.estimate)
+                }
+            }
+        })
+        .collect();
+    told.join(", ")
+}
+
+/// A request in words.
+pub(super) fn request(
+    action: &str,
+    cause: &CauseData,
+    models: &[String],
+    owner: Option<&str>,
+) -> String {
+    let models = models.join(", ");
+    let owner = owner.map_or_else(String::new, |owner| format!(" (owner {owner})"));
+    match action {
+        "hold" => format!(
+            "hold automatic retraining and promotion of {models}: {} looks broken, P = {:.2}, outcomes not in yet",
+            cause.name, cause.probability
+        ),
+        "fix_upstream" => format!(
+            "fix {}{owner} upstream: it moved {models}, P = {:.2}; {}",
+            cause.name, cause.probability, cause.evidence
+        ),
+        _ => format!(
+            "retrain {models}: outcomes moved and no data cause explains it, P = {:.2}",
+            cause.probability
+        ),
+    }
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.2} %", 100.0 * share)
+}
+
+fn whole_percent(share: f64) -> String {
+    format!("{:.0} %", 100.0 * share)
+}
+
+/// Minutes are enough: windows are.
+fn clock(time: EventTime) -> String {
+    let text = time.to_string();
+    text.get(..16).map_or(text.clone(), |minutes| format!("{}Z", minutes.replace('T', " ")))
+}

@@ -1,0 +1,88 @@
+//! Assess and decide from summaries alone: the story of a unit change, and quiet data.
+//!
+//! Summaries are drawn here from known rates, so what must be said is known too. The seed is
+//! printed with every failure.
+
+mod support;
+
+use std::collections::BTreeMap;
+
+use driftline::event::public::EventData;
+use support::summaries::{Bank, Change, Said};
+
+fn types(said: &Said) -> BTreeMap<String, usize> {
+    let mut types = BTreeMap::new();
+    for event in &said.events {
+        *types.entry(event.data.type_name()).or_default() += 1;
+    }
+    types
+}
+
+#[test]
+fn unit_change_is_named_as_the_cause_and_asks_for_hold_then_fix() {
+    let said = Bank { seed: 11, change: Change::Cents, ..Bank::default() }.run();
+
+    let changed = said.events.iter().find(|e| matches!(e.data, EventData::SchemaChanged(_)));
+    assert!(changed.is_some(), "no schema change: {:#?}", types(&said));
+    let incidents = said.incidents();
+    assert_eq!(incidents.len(), 1, "one change is one incident: {:#?}", said.sentences());
+    let last = said.last_incident();
+    let cause = &last.causes[0];
+    assert_eq!(cause.schema_version.as_deref(), Some("13"), "{:#?}", said.sentences());
+    assert!(cause.probability >= 0.8, "{:#?}", said.sentences());
+    assert!(!last.provisional, "{:#?}", said.sentences());
+    assert_eq!(said.actions(), ["hold", "fix_upstream"], "{:#?}", said.sentences());
+    assert_eq!(said.retrains(), 0);
+    assert!(
+        last.causes[0].evidence.contains("x100"),
+        "the change is typed: {:#?}",
+        said.sentences()
+    );
+}
+
+#[test]
+fn change_of_the_world_is_unexplained_and_asks_for_a_retrain() {
+    let said = Bank { seed: 12, change: Change::World, ..Bank::default() }.run();
+
+    assert_eq!(said.actions(), Vec::<String>::new(), "{:#?}", said.sentences());
+    assert_eq!(said.retrains(), 1, "{:#?}", said.sentences());
+    assert_eq!(said.last_incident().causes[0].kind, "unexplained");
+}
+
+#[test]
+fn harmless_version_opens_no_incident() {
+    let said = Bank { seed: 13, change: Change::Harmless, ..Bank::default() }.run();
+
+    assert_eq!(types(&said).keys().collect::<Vec<_>>(), ["io.driftline.schema.changed.v1"]);
+}
+
+#[test]
+fn quiet_data_says_nothing() {
+    for seed in 20..25 {
+        let said = Bank { seed, change: Change::None, ..Bank::default() }.run();
+
+        assert!(said.events.is_empty(), "seed {seed}: {:#?}", said.sentences());
+    }
+}
+
+#[test]
+fn rollback_of_the_version_resolves_the_incident() {
+    let bank =
+        Bank { seed: 14, change: Change::Cents, until: Some(26), windows: 40, ..Bank::default() };
+    let said = bank.run();
+
+    assert_eq!(said.last_incident().state, "resolved", "{:#?}", said.sentences());
+}
+
+#[test]
+fn restored_from_checkpoints_it_says_the_same() {
+    let bank = Bank { seed: 15, change: Change::Cents, windows: 30, ..Bank::default() };
+    let whole = bank.run();
+    for crash in [40, 90, 170, 200] {
+        let restored = Bank { crash_after: Some(crash), ..bank.clone() }.run();
+
+        let ids = |said: &Said| said.events.iter().map(|e| e.id.clone()).collect::<Vec<_>>();
+        assert_eq!(ids(&whole), ids(&restored), "crash after {crash} messages");
+        assert_eq!(whole.sentences(), restored.sentences());
+    }
+}
