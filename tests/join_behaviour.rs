@@ -45,10 +45,7 @@ fn sums(labelled: u64, [fp, tn, tp, fn_]: [u64; 4], assumed: u64) -> OutcomeSums
 fn outcome_is_counted_in_the_cell_and_window_of_its_prediction() {
     let mut bench = Bench::new(&plan(Absent::Unknown, ROOM));
 
-    bench.feed(
-        &[Prediction(1, 25, 13, true), Prediction(2, 25, 12, false)],
-        30,
-    );
+    bench.feed(&[Prediction(1, 25, 13, true), Prediction(2, 25, 12, false)], 30);
     bench.feed(&[Outcome(1, 60, false), Outcome(2, 60, true)], 60);
     bench.commit();
 
@@ -62,10 +59,7 @@ fn outcome_is_counted_in_the_cell_and_window_of_its_prediction() {
 fn outcome_that_comes_first_waits_for_its_prediction() {
     let (total, counts) = check(
         Absent::Unknown,
-        &[
-            (&[Outcome(1, 40, true)], 40),
-            (&[Prediction(1, 35, 12, true)], 60),
-        ],
+        &[(&[Outcome(1, 40, true)], 40), (&[Prediction(1, 35, 12, true)], 60)],
     );
 
     assert_eq!(total, sums(1, [0, 0, 1, 0], 0));
@@ -74,30 +68,19 @@ fn outcome_that_comes_first_waits_for_its_prediction() {
 
 #[test]
 fn first_outcome_wins_and_later_ones_are_duplicates_or_conflicts() {
-    let outcomes = [
-        Outcome(1, 30, true),
-        Outcome(1, 31, true),
-        Outcome(1, 32, false),
-    ];
-    let (total, counts) = check(
-        Absent::Unknown,
-        &[(&[Prediction(1, 20, 12, true)], 20), (&outcomes, 40)],
-    );
+    let outcomes = [Outcome(1, 30, true), Outcome(1, 31, true), Outcome(1, 32, false)];
+    let (total, counts) =
+        check(Absent::Unknown, &[(&[Prediction(1, 20, 12, true)], 20), (&outcomes, 40)]);
 
     assert_eq!(total, sums(1, [0, 0, 1, 0], 0));
-    assert_eq!(
-        counts,
-        Counts::from([("outcome_conflict", 1), ("outcome_duplicate", 1)])
-    );
+    assert_eq!(counts, Counts::from([("outcome_conflict", 1), ("outcome_duplicate", 1)]));
 }
 
 #[test]
 fn first_prediction_wins() {
     let predictions = [Prediction(1, 20, 12, true), Prediction(1, 25, 13, false)];
-    let (total, counts) = check(
-        Absent::Unknown,
-        &[(&predictions, 25), (&[Outcome(1, 30, false)], 40)],
-    );
+    let (total, counts) =
+        check(Absent::Unknown, &[(&predictions, 25), (&[Outcome(1, 30, false)], 40)]);
 
     assert_eq!(total, sums(1, [1, 0, 0, 0], 0));
     assert_eq!(counts, Counts::from([("prediction_duplicate", 1)]));
@@ -120,10 +103,8 @@ fn prediction_waits_as_long_as_an_outcome_within_the_horizon_may_come() {
 #[test]
 fn outcome_later_than_the_horizon_never_pairs_however_early_it_is_read() {
     let label = [Outcome(1, 20 + HORIZON_MS + 1, true)];
-    let (total, counts) = check(
-        Absent::Unknown,
-        &[(&[Prediction(1, 20, 12, true)], 20), (&label, 20)],
-    );
+    let (total, counts) =
+        check(Absent::Unknown, &[(&[Prediction(1, 20, 12, true)], 20), (&label, 20)]);
 
     assert_eq!(total.labelled, 0);
     assert_eq!(counts, Counts::from([("outcome_orphan", 1)]));
@@ -144,13 +125,8 @@ fn prediction_takes_the_place_of_an_outcome_too_far_from_it() {
 
 #[test]
 fn absence_counts_as_negative_only_where_the_plan_says_so() {
-    let steps: [(&[Fact], i64); 2] = [
-        (
-            &[Prediction(1, 20, 12, true), Prediction(2, 20, 12, false)],
-            20,
-        ),
-        (&[], 900),
-    ];
+    let steps: [(&[Fact], i64); 2] =
+        [(&[Prediction(1, 20, 12, true), Prediction(2, 20, 12, false)], 20), (&[], 900)];
 
     let (assumed, counts) = check(Absent::NegativeAfterHorizon, &steps);
     assert_eq!(assumed, sums(2, [1, 1, 0, 0], 2));
@@ -172,10 +148,7 @@ fn prediction_read_after_its_horizon_is_not_assumed_negative() {
 
 #[test]
 fn outcome_without_a_prediction_is_an_orphan_when_it_expires() {
-    let (_, counts) = check(
-        Absent::Unknown,
-        &[(&[Outcome(1, 20, true)], 20), (&[], 900)],
-    );
+    let (_, counts) = check(Absent::Unknown, &[(&[Outcome(1, 20, true)], 20), (&[], 900)]);
 
     assert_eq!(counts, Counts::from([("outcome_orphan", 1)]));
 }
@@ -195,18 +168,9 @@ fn every_commit_says_to_every_partition_how_far_it_has_come() {
             let Some(Header::Join(progress)) = batch.header else {
                 panic!("a header of join");
             };
-            assert_eq!(
-                (progress.partition, progress.from, progress.to),
-                (3, from, to)
-            );
-            assert_eq!(
-                progress.clocks,
-                [("fraud".to_owned(), EventTime(30 - DISORDER_MS))]
-            );
-            assert_eq!(
-                !batch.outcomes.is_empty(),
-                message.route == home && from == 0
-            );
+            assert_eq!((progress.partition, progress.from, progress.to), (3, from, to));
+            assert_eq!(progress.clocks, [("fraud".to_owned(), EventTime(30 - DISORDER_MS))]);
+            assert_eq!(!batch.outcomes.is_empty(), message.route == home && from == 0);
         }
     }
 }
@@ -225,15 +189,8 @@ fn commit_too_large_for_one_message_is_several_and_the_last_has_the_header() {
 
     let (out, _) = &bench.said[0];
     assert!(out.messages.len() > SUMMARIES_PARTITIONS as usize);
-    assert!(
-        out.messages
-            .iter()
-            .all(|message| message.payload.len() < 900 * 1024)
-    );
-    let headers = summaries(out)
-        .iter()
-        .filter(|batch| batch.header.is_some())
-        .count();
+    assert!(out.messages.iter().all(|message| message.payload.len() < 900 * 1024));
+    let headers = summaries(out).iter().filter(|batch| batch.header.is_some()).count();
     assert_eq!(headers, SUMMARIES_PARTITIONS as usize);
     assert_eq!(bench.total().labelled, 20_000);
 }
@@ -250,12 +207,7 @@ fn message_that_cannot_be_read_is_noted_and_passed_over() {
     bench.commit();
 
     assert_eq!(bench.notes.len(), 2);
-    assert!(
-        bench
-            .notes
-            .iter()
-            .all(|note| matches!(note, Note::Undecodable { stage: "join", .. }))
-    );
+    assert!(bench.notes.iter().all(|note| matches!(note, Note::Undecodable { stage: "join", .. })));
     assert_eq!(bench.total().labelled, 1);
 }
 
@@ -283,10 +235,7 @@ fn beyond_the_limit_a_part_of_the_ids_is_kept_and_stays_kept_after_a_crash() {
 
         let labelled = bench.total().labelled;
         assert!((30..=100).contains(&labelled), "{labelled}");
-        assert_eq!(
-            bench.counts,
-            Counts::from([("prediction_not_admitted", 1_000 - labelled)])
-        );
+        assert_eq!(bench.counts, Counts::from([("prediction_not_admitted", 1_000 - labelled)]));
     }
 }
 
@@ -301,10 +250,7 @@ fn restart_point_moves_on_with_the_clock() {
     let mut bench = Bench::new(&plan(Absent::Unknown, ROOM));
     for id in 0..200_u64 {
         let time = id as i64 * 10;
-        bench.feed(
-            &[Prediction(id, time, 12, true), Outcome(id, time + 50, true)],
-            time,
-        );
+        bench.feed(&[Prediction(id, time, 12, true), Outcome(id, time + 50, true)], time);
     }
 
     let metadata = bench.commit();
@@ -318,10 +264,7 @@ fn restart_point_moves_on_with_the_clock() {
 fn constant_id_does_not_hold_the_restart_point_for_ever() {
     let mut bench = Bench::new(&plan(Absent::Unknown, ROOM));
     for n in 0..200_i64 {
-        bench.feed(
-            &[Prediction(7, n * 10, 12, true), Outcome(7, n * 10, true)],
-            n * 10,
-        );
+        bench.feed(&[Prediction(7, n * 10, 12, true), Outcome(7, n * 10, true)], n * 10);
     }
 
     let metadata = bench.commit();
@@ -333,12 +276,8 @@ fn constant_id_does_not_hold_the_restart_point_for_ever() {
 #[test]
 fn prediction_that_inherited_the_life_of_an_outcome_has_it_after_a_crash() {
     let plan = plan(Absent::Unknown, ROOM);
-    let steps: [(&[Fact], i64); 4] = [
-        (&[Outcome(1, 200, true)], 0),
-        (&[], 1),
-        (&[Prediction(1, 90, 12, true)], 1),
-        (&[], 220),
-    ];
+    let steps: [(&[Fact], i64); 4] =
+        [(&[Outcome(1, 200, true)], 0), (&[], 1), (&[Prediction(1, 90, 12, true)], 1), (&[], 220)];
     let log: Vec<_> = steps
         .iter()
         .map(|(facts, time)| (wire::encode(&batch(facts, Some(all_at(*time)))), 0))

@@ -35,12 +35,8 @@ impl Cells {
         if let Some(number) = self.numbers.get(&name) {
             return *number;
         }
-        let cell = Cell {
-            name: name.clone(),
-            waiting: 0,
-            sums: OutcomeSums::default(),
-            touched: false,
-        };
+        let cell =
+            Cell { name: name.clone(), waiting: 0, sums: OutcomeSums::default(), touched: false };
         let number = if let Some(number) = self.free.pop() {
             self.slots[number as usize] = cell;
             number
@@ -108,13 +104,7 @@ mod tests {
     use super::*;
 
     fn name(window: i64) -> CellName {
-        (
-            EventTime(window),
-            ModelCellKey {
-                model_version: "7".into(),
-                exposure: Vec::new(),
-            },
-        )
+        (EventTime(window), ModelCellKey { model_version: "7".into(), exposure: Vec::new() })
     }
 
     #[test]
@@ -142,11 +132,7 @@ mod tests {
             cells.sums(number).add(false, false);
         }
 
-        let windows: Vec<i64> = cells
-            .take()
-            .iter()
-            .map(|((window, _), _)| window.0)
-            .collect();
+        let windows: Vec<i64> = cells.take().iter().map(|((window, _), _)| window.0).collect();
 
         assert_eq!(windows, [10, 20, 30]);
     }

@@ -42,11 +42,7 @@ struct Side {
 impl Sources {
     /// Listens for these topics and passes over all others.
     pub(super) fn new<'a>(topics: impl Iterator<Item = &'a str>) -> Sources {
-        Sources {
-            topics: topics
-                .map(|topic| (topic.to_owned(), Topic::default()))
-                .collect(),
-        }
+        Sources { topics: topics.map(|topic| (topic.to_owned(), Topic::default())).collect() }
     }
 
     /// Takes the header in the message at `offset`.
@@ -109,12 +105,10 @@ impl Sources {
         if !reported {
             return None;
         }
-        // An empty topic read to its end has nothing to wait for.
+        // An empty topic read to its end has nothing to wait for; nor has one that has shown
+        // nothing since its reader started.
         let quiet = append_ms.is_none_or(|append| now_ms.saturating_sub(append) > hold_max_ms);
-        Some(Side {
-            time: held.or(newest),
-            silent: held.is_none() && quiet,
-        })
+        Some(Side { time: held.or(newest), silent: held.is_none() && quiet })
     }
 }
 
@@ -151,11 +145,7 @@ mod tests {
     }
 
     fn pair() -> Pair {
-        Pair {
-            predictions: "scores".into(),
-            outcomes: "labels".into(),
-            hold_max_ms: 5_000,
-        }
+        Pair { predictions: "scores".into(), outcomes: "labels".into(), hold_max_ms: 5_000 }
     }
 
     /// The clock after one header, at `now_ms`.

@@ -122,9 +122,8 @@ impl Entries {
     pub(super) fn get_mut(&mut self, id: u128) -> Option<&mut Entry> {
         let halves = split(id);
         let pages = &self.pages;
-        let found = self.index.find(self.hasher.hash_one(halves), |at| {
-            slot(pages, *at).id == halves
-        });
+        let found =
+            self.index.find(self.hasher.hash_one(halves), |at| slot(pages, *at).id == halves);
         let at = *found?;
         Some(&mut slot_mut(&mut self.pages, at).entry)
     }
@@ -132,18 +131,8 @@ impl Entries {
     /// Adds an entry for an id that has none. `start` is where replay must start to see it.
     pub(super) fn insert(&mut self, id: u128, entry: Entry, start: i64) {
         let halves = split(id);
-        let at = self.allocate(Slot {
-            id: halves,
-            entry,
-            next: NONE,
-            start,
-        });
-        let Entries {
-            pages,
-            index,
-            hasher,
-            ..
-        } = self;
+        let at = self.allocate(Slot { id: halves, entry, next: NONE, start });
+        let Entries { pages, index, hasher, .. } = self;
         index.insert_unique(hasher.hash_one(halves), at, |other| {
             hasher.hash_one(slot(pages, *other).id)
         });
@@ -194,9 +183,7 @@ impl Entries {
         for bucket in std::mem::take(&mut self.buckets).into_values() {
             let mut at = bucket.head;
             while at != NONE {
-                let Slot {
-                    id, entry, next, ..
-                } = *slot(&self.pages, at);
+                let Slot { id, entry, next, .. } = *slot(&self.pages, at);
                 if entry.state == State::Dead || !keep(join(id)) {
                     dropped(&entry);
                     self.release(at);
@@ -226,10 +213,7 @@ impl Entries {
     fn link(&mut self, at: u32) {
         let slot = slot_mut(&mut self.pages, at);
         let key = slot.entry.due().0.div_euclid(self.bucket_ms);
-        let bucket = self.buckets.entry(key).or_insert(Bucket {
-            head: NONE,
-            start: i64::MAX,
-        });
+        let bucket = self.buckets.entry(key).or_insert(Bucket { head: NONE, start: i64::MAX });
         slot.next = bucket.head;
         bucket.head = at;
         bucket.start = bucket.start.min(slot.start);
@@ -262,12 +246,7 @@ impl Entries {
     }
 
     fn unindex(&mut self, id: [u64; 2]) -> Option<u32> {
-        let Entries {
-            pages,
-            index,
-            hasher,
-            ..
-        } = self;
+        let Entries { pages, index, hasher, .. } = self;
         let found = index.find_entry(hasher.hash_one(id), |at| slot(pages, *at).id == id);
         found.ok().map(|occupied| occupied.remove().0)
     }
@@ -294,12 +273,7 @@ mod tests {
     use super::*;
 
     fn entry(time: i64, life: i64, state: State) -> Entry {
-        Entry {
-            time: EventTime(time),
-            life: EventTime(life),
-            cell: 0,
-            state,
-        }
+        Entry { time: EventTime(time), life: EventTime(life), cell: 0, state }
     }
 
     const WAITING: State = State::Prediction { flagged: false };

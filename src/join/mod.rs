@@ -11,8 +11,9 @@
 //! hand was written more than `hold_max` after the side's newest record. Being at the end is
 //! part of the message, and the time it is held against is the message's own, so reading the
 //! same facts again always gives the same clock. From that the stage takes off the disorder
-//! observe lets through (one window and the lateness): then which facts pair depends on their
-//! times alone, not on the order partitions were read in.
+//! observe lets through in predictions (one window and the lateness): then which facts pair
+//! depends on their times alone, not on the order partitions were read in. Outcomes are never
+//! judged late; one that is further behind its partition may find its prediction gone.
 //!
 //! # Restart
 //! Memory is a function of `facts` from one place on: the oldest report of a source partition
@@ -70,10 +71,7 @@ impl Join {
     pub fn new(plan: Arc<Plan>, partition: i32) -> Join {
         let models = plan.models.iter().filter_map(|(name, model)| {
             let outcomes = model.outcomes.as_ref()?;
-            Some((
-                name.clone(),
-                ModelJoin::new(model, outcomes, plan.hold_max_ms),
-            ))
+            Some((name.clone(), ModelJoin::new(model, outcomes, plan.hold_max_ms)))
         });
         Join {
             partition,
@@ -85,13 +83,7 @@ impl Join {
     }
 
     fn take(&mut self, batch: FactBatch, message: Incoming<'_>) {
-        let FactBatch {
-            header,
-            models,
-            cells,
-            predictions,
-            outcomes,
-        } = batch;
+        let FactBatch { header, models, cells, predictions, outcomes } = batch;
         let mut numbers = Vec::with_capacity(cells.len());
         for cell in cells {
             let name = &models[usize::from(cell.model)];
@@ -158,48 +150,30 @@ impl Join {
         for (name, model) in &mut self.models {
             let subject = Subject::Model(name.clone()).to_string();
             for (count, n) in model.take_counts() {
-                out.notes.push(Note::Count {
-                    name: count,
-                    subject: subject.clone(),
-                    n,
-                });
+                out.notes.push(Note::Count { name: count, subject: subject.clone(), n });
             }
             let sums = model.take_sums();
             if sums.is_empty() {
                 continue;
             }
             let partition = partition_of(subject.as_bytes(), SUMMARIES_PARTITIONS);
-            deltas
-                .entry(partition)
-                .or_default()
-                .extend(sums.into_iter().map(|((window, key), sums)| OutcomeDelta {
-                    model: name.clone(),
-                    window,
-                    key,
-                    sums,
-                }));
+            deltas.entry(partition).or_default().extend(sums.into_iter().map(
+                |((window, key), sums)| OutcomeDelta { model: name.clone(), window, key, sums },
+            ));
         }
         deltas
     }
 
     fn metadata(&self, next_offset: i64) -> String {
-        let from = self
-            .models
-            .values()
-            .filter_map(ModelJoin::replay_from)
-            .min();
+        let from = self.models.values().filter_map(ModelJoin::replay_from).min();
         let from = from.map_or(next_offset, |from| from.min(next_offset));
         let mut metadata = Metadata::new(from, self.kept_to, self.limit as u64);
-        metadata
-            .clocks
-            .extend(self.clocks().map(|(name, clock)| (name, clock.0)));
+        metadata.clocks.extend(self.clocks().map(|(name, clock)| (name, clock.0)));
         metadata.text()
     }
 
     fn clocks(&self) -> impl Iterator<Item = (String, EventTime)> {
-        self.models
-            .iter()
-            .filter_map(|(name, model)| Some((name.clone(), model.clock()?)))
+        self.models.iter().filter_map(|(name, model)| Some((name.clone(), model.clock()?)))
     }
 }
 
@@ -215,10 +189,7 @@ impl Stage for Join {
                 self.take(batch, message);
                 self.make_room();
             }
-            Err(reason) => out.notes.push(Note::Undecodable {
-                stage: Self::NAME,
-                reason,
-            }),
+            Err(reason) => out.notes.push(Note::Undecodable { stage: Self::NAME, reason }),
         }
     }
 
@@ -280,11 +251,7 @@ fn consistent(batch: FactBatch) -> Result<FactBatch, String> {
     if !batch.cells.iter().all(|cell| model(cell.model)) {
         return Err("a cell names a model that is not in its batch".into());
     }
-    if !batch
-        .predictions
-        .iter()
-        .all(|fact| (fact.cell as usize) < batch.cells.len())
-    {
+    if !batch.predictions.iter().all(|fact| (fact.cell as usize) < batch.cells.len()) {
         return Err("a prediction names a cell that is not in its batch".into());
     }
     if !batch.outcomes.iter().all(|fact| model(fact.model)) {
@@ -309,11 +276,7 @@ fn chunks(deltas: Vec<OutcomeDelta>) -> Vec<SummaryBatch> {
             bytes = 0;
         }
         bytes += size;
-        messages
-            .last_mut()
-            .expect("there is at least one")
-            .outcomes
-            .push(delta);
+        messages.last_mut().expect("there is at least one").outcomes.push(delta);
     }
     messages
 }

@@ -75,10 +75,7 @@ impl ModelJoin {
 
     /// Where replay must start to arrive at this memory; `None` when any place will do.
     pub(super) fn replay_from(&self) -> Option<i64> {
-        [self.entries.start(), self.clock_from]
-            .into_iter()
-            .flatten()
-            .min()
+        [self.entries.start(), self.clock_from].into_iter().flatten().min()
     }
 
     /// The number of a cell for [`ModelJoin::predict`], good until it is left.
@@ -108,16 +105,9 @@ impl ModelJoin {
                 self.cells.sums(cell).add(flagged, positive);
                 return;
             }
-            life = life.max(
-                entry
-                    .life
-                    .min(fact.time.plus_ms(horizon_ms.saturating_mul(2))),
-            );
+            life = life.max(entry.life.min(fact.time.plus_ms(horizon_ms.saturating_mul(2))));
             // What it inherits comes from facts before it, so it needs them after a crash.
-            start = self
-                .entries
-                .forget(fact.id)
-                .map_or(start, |old| old.min(start));
+            start = self.entries.forget(fact.id).map_or(start, |old| old.min(start));
             self.count("outcome_orphan", 1);
         } else if self.is_past(fact.time) {
             // Nobody was listening for its outcome, so nothing follows from its absence.
@@ -125,12 +115,7 @@ impl ModelJoin {
         }
         self.cells.wait(cell);
         let state = State::Prediction { flagged };
-        let entry = Entry {
-            time: fact.time,
-            life,
-            cell,
-            state,
-        };
+        let entry = Entry { time: fact.time, life, cell, state };
         self.entries.insert(fact.id, entry, start);
     }
 
@@ -142,12 +127,7 @@ impl ModelJoin {
                 return self.count("outcome_orphan", 1);
             }
             let state = State::Outcome { positive };
-            let entry = Entry {
-                time: fact.time,
-                life: fact.time,
-                cell: 0,
-                state,
-            };
+            let entry = Entry { time: fact.time, life: fact.time, cell: 0, state };
             return self.entries.insert(fact.id, entry, self.start(offset));
         };
         extend(entry, fact.time, horizon_ms);
@@ -160,14 +140,7 @@ impl ModelJoin {
             }
             State::Outcome { positive: first } | State::Joined { positive: first } => {
                 let same = first == positive;
-                self.count(
-                    if same {
-                        "outcome_duplicate"
-                    } else {
-                        "outcome_conflict"
-                    },
-                    1,
-                );
+                self.count(if same { "outcome_duplicate" } else { "outcome_conflict" }, 1);
             }
             State::Prediction { .. } | State::Expired | State::Dead => {
                 self.count("outcome_orphan", 1);
@@ -193,16 +166,9 @@ impl ModelJoin {
             return;
         }
         self.clock = clock;
-        let ModelJoin {
-            entries,
-            cells,
-            absent,
-            counts,
-            ..
-        } = self;
-        let threshold = clock.map_or(EventTime::MIN, |clock| {
-            clock.plus_ms(self.horizon_ms.saturating_neg())
-        });
+        let ModelJoin { entries, cells, absent, counts, .. } = self;
+        let threshold =
+            clock.map_or(EventTime::MIN, |clock| clock.plus_ms(self.horizon_ms.saturating_neg()));
         entries.settle_before(threshold, |entry| match entry.state {
             State::Prediction { flagged } => {
                 if *absent == Absent::NegativeAfterHorizon {
@@ -221,12 +187,7 @@ impl ModelJoin {
 
     /// Forgets every id that is not kept; predictions among them are never labelled.
     pub(super) fn retain(&mut self, keep: impl Fn(u128) -> bool) {
-        let ModelJoin {
-            entries,
-            cells,
-            counts,
-            ..
-        } = self;
+        let ModelJoin { entries, cells, counts, .. } = self;
         entries.retain(keep, |entry| {
             if matches!(entry.state, State::Prediction { .. }) {
                 cells.leave(entry.cell);
@@ -256,8 +217,7 @@ impl ModelJoin {
     }
 
     fn is_past(&self, time: EventTime) -> bool {
-        self.clock
-            .is_some_and(|clock| clock > time.plus_ms(self.horizon_ms))
+        self.clock.is_some_and(|clock| clock > time.plus_ms(self.horizon_ms))
     }
 }
 

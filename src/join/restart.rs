@@ -25,13 +25,7 @@ pub(super) struct Metadata {
 
 impl Metadata {
     pub(super) fn new(from: i64, kept_to: u64, limit: u64) -> Metadata {
-        Metadata {
-            version: VERSION,
-            from,
-            kept_to,
-            limit,
-            clocks: BTreeMap::new(),
-        }
+        Metadata { version: VERSION, from, kept_to, limit, clocks: BTreeMap::new() }
     }
 
     /// The text that is committed, short enough for a broker.
@@ -77,17 +71,12 @@ mod tests {
         let text = metadata.text();
 
         assert!(text.len() <= METADATA_BYTES_MAX);
-        assert_eq!(
-            Metadata::parse(&text),
-            Some(Metadata::new(12, u64::MAX, 1_000))
-        );
+        assert_eq!(Metadata::parse(&text), Some(Metadata::new(12, u64::MAX, 1_000)));
     }
 
     #[test]
     fn text_of_another_version_is_not_read() {
-        let text = Metadata::new(12, 0, 0)
-            .text()
-            .replace("\"version\":1", "\"version\":2");
+        let text = Metadata::new(12, 0, 0).text().replace("\"version\":1", "\"version\":2");
 
         assert_eq!(Metadata::parse(&text), None);
         assert_eq!(Metadata::parse(""), None);

@@ -50,11 +50,7 @@ pub(crate) fn unruly(random: &mut Random, ids: u64) -> Vec<Fact> {
         }
     }
     arrange(random, facts, |random| {
-        let late = if random.percent(5) {
-            4 * HORIZON_MS
-        } else {
-            2 * DISORDER_MS
-        };
+        let late = if random.percent(5) { 4 * HORIZON_MS } else { 2 * DISORDER_MS };
         random.below(late)
     })
 }
@@ -80,10 +76,8 @@ fn arrange(
     facts: Vec<Fact>,
     mut delay: impl FnMut(&mut Random) -> i64,
 ) -> Vec<Fact> {
-    let mut arrivals: Vec<(i64, Fact)> = facts
-        .into_iter()
-        .map(|fact| (fact.time() + delay(random), fact))
-        .collect();
+    let mut arrivals: Vec<(i64, Fact)> =
+        facts.into_iter().map(|fact| (fact.time() + delay(random), fact)).collect();
     arrivals.sort_by_key(|(at, _)| *at);
     arrivals.into_iter().map(|(_, fact)| fact).collect()
 }
@@ -92,10 +86,7 @@ fn arrange(
 pub(crate) fn interleave(random: &mut Random, facts: &[Fact]) -> Vec<Fact> {
     let mut queues: BTreeMap<(&str, i32), Vec<Fact>> = BTreeMap::new();
     for fact in facts.iter().rev() {
-        queues
-            .entry((fact.topic(), fact.partition()))
-            .or_default()
-            .push(*fact);
+        queues.entry((fact.topic(), fact.partition())).or_default().push(*fact);
     }
     let mut queues: Vec<Vec<Fact>> = queues.into_values().collect();
     let mut shuffled = Vec::with_capacity(facts.len());
@@ -121,9 +112,7 @@ pub(crate) fn messages(random: &mut Random, facts: &[Fact], ends: i64) -> Vec<Me
         let (taken, left) = rest.split_at((1 + random.below(8) as usize).min(rest.len()));
         rest = left;
         for fact in taken {
-            let newest = newest
-                .entry((fact.topic(), fact.partition()))
-                .or_insert(fact.time());
+            let newest = newest.entry((fact.topic(), fact.partition())).or_insert(fact.time());
             *newest = (*newest).max(fact.time());
             now = now.max(fact.time());
         }

@@ -58,10 +58,7 @@ pub(crate) fn plan(absent: Absent, waiting: usize) -> Arc<Plan> {
         inputs: BTreeMap::new(),
         window: window(),
         lateness_ms: LATENESS_MS,
-        bounds: TimeBounds {
-            past_ms: i64::MAX,
-            future_ms: i64::MAX,
-        },
+        bounds: TimeBounds { past_ms: i64::MAX, future_ms: i64::MAX },
         definition: 1,
     };
     Arc::new(Plan {
@@ -150,31 +147,17 @@ pub(crate) fn batch(facts: &[Fact], header: Option<Vec<Progress>>) -> FactBatch 
         match *fact {
             Fact::Prediction(_, _, version, flagged) => {
                 let window = window().start_of(time);
-                let wanted = FactCell {
-                    model: 0,
-                    window,
-                    key: cell(version),
-                };
+                let wanted = FactCell { model: 0, window, key: cell(version) };
                 let cells = &mut batch.cells;
                 let known = cells.iter().position(|cell| *cell == wanted);
                 let at = known.unwrap_or_else(|| {
                     cells.push(wanted);
                     cells.len() - 1
                 });
-                batch.predictions.push(PredictionFact {
-                    id,
-                    cell: at as u32,
-                    time,
-                    flagged,
-                });
+                batch.predictions.push(PredictionFact { id, cell: at as u32, time, flagged });
             }
             Fact::Outcome(_, _, positive) => {
-                batch.outcomes.push(OutcomeFact {
-                    id,
-                    model: 0,
-                    time,
-                    positive,
-                });
+                batch.outcomes.push(OutcomeFact { id, model: 0, time, positive });
             }
         }
     }
@@ -246,10 +229,7 @@ impl Bench {
         let mut out = Outbox::default();
         let metadata = self.join.commit(self.next, &mut out);
         for delta in deltas(&out) {
-            self.sums
-                .entry((delta.window, delta.key))
-                .or_default()
-                .merge(&delta.sums);
+            self.sums.entry((delta.window, delta.key)).or_default().merge(&delta.sums);
         }
         for note in &out.notes {
             if let Note::Count { name, n, .. } = note {
@@ -283,14 +263,7 @@ impl Bench {
 
 fn step(join: &mut Join, offset: i64, message: &Message, out: &mut Outbox) {
     let (payload, timestamp_ms) = message;
-    join.step(
-        Incoming {
-            offset,
-            timestamp_ms: *timestamp_ms,
-            payload,
-        },
-        out,
-    );
+    join.step(Incoming { offset, timestamp_ms: *timestamp_ms, payload }, out);
 }
 
 pub(crate) fn summaries(out: &Outbox) -> Vec<SummaryBatch> {
@@ -301,8 +274,5 @@ pub(crate) fn summaries(out: &Outbox) -> Vec<SummaryBatch> {
 }
 
 pub(crate) fn deltas(out: &Outbox) -> Vec<OutcomeDelta> {
-    summaries(out)
-        .into_iter()
-        .flat_map(|batch| batch.outcomes)
-        .collect()
+    summaries(out).into_iter().flat_map(|batch| batch.outcomes).collect()
 }
