@@ -1,0 +1,139 @@
+//! Cells that waiting predictions point at, and what was labelled in them since the last commit.
+//!
+//! Each cell is held once however many predictions wait in it, and given up when none does and
+//! nothing in it is left to say.
+
+use std::collections::BTreeMap;
+
+use crate::event::cell::ModelCellKey;
+use crate::event::summary::OutcomeSums;
+use crate::event::time::EventTime;
+
+/// A window and the cell within it.
+pub(super) type CellName = (EventTime, ModelCellKey);
+
+/// Interned cells. *Memory*: one per (window, cell) with a waiting prediction.
+#[derive(Debug, Default)]
+pub(super) struct Cells {
+    numbers: BTreeMap<CellName, u32>,
+    slots: Vec<Cell>,
+    free: Vec<u32>,
+    touched: Vec<u32>,
+}
+
+#[derive(Debug)]
+struct Cell {
+    name: CellName,
+    waiting: u64,
+    sums: OutcomeSums,
+    touched: bool,
+}
+
+impl Cells {
+    /// The number of a cell, good from the next [`Cells::wait`] until the last [`Cells::leave`].
+    pub(super) fn number(&mut self, name: CellName) -> u32 {
+        if let Some(number) = self.numbers.get(&name) {
+            return *number;
+        }
+        let cell =
+            Cell { name: name.clone(), waiting: 0, sums: OutcomeSums::default(), touched: false };
+        let number = if let Some(number) = self.free.pop() {
+            self.slots[number as usize] = cell;
+            number
+        } else {
+            self.slots.push(cell);
+            u32::try_from(self.slots.len() - 1).expect("no more cells than waiting predictions")
+        };
+        self.numbers.insert(name, number);
+        number
+    }
+
+    /// A prediction begins to wait in a cell.
+    pub(super) fn wait(&mut self, number: u32) {
+        self.slots[number as usize].waiting += 1;
+    }
+
+    /// A prediction no longer waits in a cell.
+    pub(super) fn leave(&mut self, number: u32) {
+        let cell = &mut self.slots[number as usize];
+        cell.waiting -= 1;
+        if cell.waiting == 0 && !cell.touched {
+            self.give_up(number);
+        }
+    }
+
+    /// The sums of a cell, to add to.
+    pub(super) fn sums(&mut self, number: u32) -> &mut OutcomeSums {
+        let cell = &mut self.slots[number as usize];
+        if !cell.touched {
+            cell.touched = true;
+            self.touched.push(number);
+        }
+        &mut cell.sums
+    }
+
+    /// What was added since the last call, in ascending order of cell.
+    pub(super) fn take(&mut self) -> Vec<(CellName, OutcomeSums)> {
+        let mut taken = Vec::with_capacity(self.touched.len());
+        for number in std::mem::take(&mut self.touched) {
+            let cell = &mut self.slots[number as usize];
+            taken.push((cell.name.clone(), std::mem::take(&mut cell.sums)));
+            cell.touched = false;
+            if cell.waiting == 0 {
+                self.give_up(number);
+            }
+        }
+        taken.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        taken
+    }
+
+    /// Cells held.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.numbers.len()
+    }
+
+    fn give_up(&mut self, number: u32) {
+        self.numbers.remove(&self.slots[number as usize].name);
+        self.free.push(number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(window: i64) -> CellName {
+        (EventTime(window), ModelCellKey { model_version: "7".into(), exposure: Vec::new() })
+    }
+
+    #[test]
+    fn cell_is_held_until_nobody_waits_and_its_sums_are_taken() {
+        let mut cells = Cells::default();
+        let number = cells.number(name(0));
+        cells.wait(number);
+        cells.sums(number).add(true, false);
+
+        cells.leave(number);
+        assert_eq!(cells.len(), 1);
+        let taken = cells.take();
+
+        assert_eq!(taken.len(), 1);
+        assert_eq!(taken[0].1.false_positives, 1);
+        assert_eq!(cells.len(), 0);
+        assert!(cells.take().is_empty());
+    }
+
+    #[test]
+    fn sums_are_taken_in_order_of_cell_whatever_the_order_they_were_added_in() {
+        let mut cells = Cells::default();
+        for window in [30, 10, 20] {
+            let number = cells.number(name(window));
+            cells.sums(number).add(false, false);
+        }
+
+        let windows: Vec<i64> = cells.take().iter().map(|((window, _), _)| window.0).collect();
+
+        assert_eq!(windows, [10, 20, 30]);
+    }
+}
