@@ -2,5 +2,6 @@
 
 pub mod config;
 pub mod event;
+pub mod observe;
 pub mod sketch;
 pub mod stage;
