@@ -5,5 +5,6 @@ pub mod config;
 pub mod decide;
 pub mod event;
 pub mod join;
+pub mod observe;
 pub mod sketch;
 pub mod stage;
