@@ -5,13 +5,17 @@
 //! It fetches nothing: a schema it does not know is asked for by [`Taken::NeedSchema`] and handed
 //! in by the runtime.
 
+mod avro;
+mod framing;
+mod json;
 mod record;
+mod slot;
 
+pub use avro::{
+    AvroPlan, CompileError, FoundField, FoundKind, SCHEMA_DEPTH_MAX, SCHEMA_TYPES_MAX,
+    parse_schema, schema_fields,
+};
+pub use framing::{DecodeError, DecodeLimits, Framed, recycle};
+pub use json::JsonPlan;
 pub use record::SourceRecord;
-
-use std::sync::Arc;
-
-use crate::config::plan::Plan;
-use crate::event::layout::LayoutUpdate;
-use crate::event::route::Outbox;
-use crate::event::time::EventTime;
+pub use slot::Slot;

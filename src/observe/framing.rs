@@ -1,0 +1,221 @@
+//! What a value is, by its first bytes, and what every decoder shares: limits and errors.
+//!
+//! It looks at the framing alone: it knows no schema, and whether a registered id means Avro or
+//! JSON Schema is the registry's to say. Ids carried in headers are not read here.
+
+use crate::config::plan::Limits;
+
+use super::Slot;
+
+/// Bytes before the body of a registered value: the magic byte and the schema id.
+const PREFIX_LEN: usize = 5;
+
+/// Recursion deeper than this is refused whatever the limits say, so that a decoder's stack stays
+/// small on any thread.
+pub(super) const DEPTH_MAX: usize = 128;
+
+/// A value taken out of its framing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framed<'a> {
+    /// The registry's framing: a zero byte, a schema id in four bytes (big-endian), the body.
+    Avro {
+        /// Id of the writer schema in the registry.
+        schema_id: u32,
+        /// What was written with it.
+        body: &'a [u8],
+    },
+    /// JSON text without framing: its first byte that is no white space opens an object.
+    Json(&'a [u8]),
+}
+
+impl<'a> Framed<'a> {
+    /// Takes a record's value out of its framing.
+    ///
+    /// # Errors
+    /// [`DecodeError::Truncated`] when it ends before its framing does (an empty value too),
+    /// [`DecodeError::BadMagic`] when it starts as nothing known does.
+    pub fn of(value: &'a [u8]) -> Result<Framed<'a>, DecodeError> {
+        match value.first() {
+            None => Err(DecodeError::Truncated),
+            Some(0) => match value.split_first_chunk::<PREFIX_LEN>() {
+                Some((&[_, a, b, c, d], body)) => Ok(Framed::Avro {
+                    schema_id: u32::from_be_bytes([a, b, c, d]),
+                    body,
+                }),
+                None => Err(DecodeError::Truncated),
+            },
+            Some(_) => match value.iter().find(|byte| !is_space(**byte)) {
+                Some(b'{') => Ok(Framed::Json(value)),
+                Some(_) => Err(DecodeError::BadMagic),
+                None => Err(DecodeError::Truncated),
+            },
+        }
+    }
+}
+
+/// What a decoder may spend on one record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DecodeLimits {
+    /// Deepest nesting followed; never more than 128.
+    pub depth: usize,
+    /// Longest text or bytes handed on; longer ones are handed on as their prefix. *Units*: bytes.
+    pub text_bytes: usize,
+    /// JSON paths remembered by one plan, objects on the way included; more are skipped.
+    pub paths: usize,
+}
+
+impl From<&Limits> for DecodeLimits {
+    /// Four paths for each field that may be watched: room for objects and for what is not watched.
+    fn from(limits: &Limits) -> DecodeLimits {
+        DecodeLimits {
+            depth: limits.depth,
+            text_bytes: limits.text_bytes,
+            paths: limits.fields_per_dataset.saturating_mul(4),
+        }
+    }
+}
+
+/// Why a value could not be decoded. It carries none of the value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DecodeError {
+    /// Neither the registry's framing nor a JSON object.
+    #[error("value starts neither with a schema id nor with a JSON object")]
+    BadMagic,
+    /// It ends too early.
+    #[error("value ends too early")]
+    Truncated,
+    /// Something follows where it should end.
+    #[error("bytes follow the end of the value")]
+    TrailingBytes,
+    /// A variable-length integer is longer than ten bytes or does not fit its type.
+    #[error("variable-length integer does not fit its type")]
+    BadVarint,
+    /// A length or block size is negative.
+    #[error("length is negative")]
+    BadLength,
+    /// Text is not UTF-8.
+    #[error("text is not utf-8")]
+    BadUtf8,
+    /// A boolean is neither 0 nor 1.
+    #[error("boolean is neither 0 nor 1")]
+    BadBool,
+    /// An enum's index has no symbol.
+    #[error("enum index has no symbol")]
+    BadEnum,
+    /// A union's index has no branch.
+    #[error("union index has no branch")]
+    BadBranch,
+    /// A big-decimal is not laid out as one.
+    #[error("decimal is not laid out as one")]
+    BadDecimal,
+    /// Nested deeper than the limit.
+    #[error("value is nested deeper than the limit")]
+    TooDeep,
+    /// Not JSON.
+    #[error("text is not json")]
+    BadJson,
+}
+
+impl DecodeError {
+    /// Code for metric labels and quarantine headers: one of a fixed few, never text of a value.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            DecodeError::BadMagic => "bad_magic",
+            DecodeError::Truncated => "truncated",
+            DecodeError::TrailingBytes => "trailing_bytes",
+            DecodeError::BadVarint => "bad_varint",
+            DecodeError::BadLength => "bad_length",
+            DecodeError::BadUtf8 => "bad_utf8",
+            DecodeError::BadBool => "bad_bool",
+            DecodeError::BadEnum => "bad_enum",
+            DecodeError::BadBranch => "bad_branch",
+            DecodeError::BadDecimal => "bad_decimal",
+            DecodeError::TooDeep => "too_deep",
+            DecodeError::BadJson => "bad_json",
+        }
+    }
+}
+
+/// Empties slots and frees them from the record they borrow from, so that one buffer serves
+/// record after record. Between records keep it as `Vec<Slot<'static>>`, in which nothing is
+/// borrowed, and recycle it into the next record's slots and back.
+///
+/// *Bound*: the standard library collects in place, so the allocation is kept.
+#[must_use]
+pub fn recycle<'next>(mut slots: Vec<Slot<'_>>) -> Vec<Slot<'next>> {
+    slots.clear();
+    slots.into_iter().map(|_| Slot::Absent).collect()
+}
+
+/// White space of JSON.
+pub(super) fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\n' | b'\r' | b'\t')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn registry_framing_gives_id_and_body() {
+        let framed = Framed::of(&[0, 0, 0, 1, 2, 9, 8]);
+
+        assert_eq!(
+            framed,
+            Ok(Framed::Avro {
+                schema_id: 258,
+                body: &[9, 8]
+            })
+        );
+    }
+
+    #[test]
+    fn registry_framing_may_have_an_empty_body() {
+        assert_eq!(
+            Framed::of(&[0, 0, 0, 0, 7]),
+            Ok(Framed::Avro {
+                schema_id: 7,
+                body: &[]
+            })
+        );
+    }
+
+    #[test]
+    fn object_after_white_space_is_json() {
+        assert_eq!(Framed::of(b" \r\n\t{}"), Ok(Framed::Json(b" \r\n\t{}")));
+    }
+
+    #[test]
+    fn values_that_end_in_their_framing_are_truncated() {
+        for value in [&b""[..], b"\0", b"\0\0\0\0", b"  "] {
+            assert_eq!(Framed::of(value), Err(DecodeError::Truncated), "{value:?}");
+        }
+    }
+
+    #[test]
+    fn anything_else_has_bad_magic() {
+        for value in [
+            &b"[1]"[..],
+            b"1",
+            b"\x01\0\0\0\0",
+            b" x{",
+            b"\xef\xbb\xbf{}",
+        ] {
+            assert_eq!(Framed::of(value), Err(DecodeError::BadMagic), "{value:?}");
+        }
+    }
+
+    #[test]
+    fn recycled_slots_keep_their_allocation() {
+        let body = String::from("text");
+        let slots = vec![Slot::Text(&body); 8];
+        let (address, capacity) = (slots.as_ptr().addr(), slots.capacity());
+
+        let next = recycle(slots);
+
+        assert!(next.is_empty());
+        assert_eq!((next.as_ptr().addr(), next.capacity()), (address, capacity));
+    }
+}
