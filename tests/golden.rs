@@ -15,9 +15,7 @@ use driftline::decide::attribution::{
 use serde_json::Value;
 
 fn golden(file: &str) -> Value {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/data/golden")
-        .join(file);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/golden").join(file);
     let text = std::fs::read_to_string(&path).expect("the golden file is in the repository");
     serde_json::from_str(&text).expect("the golden file is JSON")
 }
@@ -37,22 +35,14 @@ fn whole(value: &Value) -> u64 {
 }
 
 fn counts(value: &Value) -> Vec<u64> {
-    value
-        .as_array()
-        .expect("a list of counts")
-        .iter()
-        .map(whole)
-        .collect()
+    value.as_array().expect("a list of counts").iter().map(whole).collect()
 }
 
 /// Relative closeness above `floor`, absolute (times the floor) below it.
 fn close(found: f64, expected: &Value, tolerance: f64, floor: f64, what: &str) {
     let expected = number(expected);
     let error = (found - expected).abs() / expected.abs().max(floor);
-    assert!(
-        error <= tolerance,
-        "{what}: {found:e} is not {expected:e} (error {error:e})"
-    );
+    assert!(error <= tolerance, "{what}: {found:e} is not {expected:e} (error {error:e})");
 }
 
 #[test]
@@ -92,26 +82,11 @@ fn minimum_effect_chi_square_matches() {
 #[test]
 fn binomial_tails_match() {
     for entry in entries(&golden("statistics.json"), "binomial_tails") {
-        let window = rates::Count {
-            hits: whole(&entry["k"]),
-            rows: whole(&entry["n"]),
-        };
+        let window = rates::Count { hits: whole(&entry["k"]), rows: whole(&entry["n"]) };
         let (rate, tolerance) = (number(&entry["r"]), number(&entry["tol"]));
         let what = entry.to_string();
-        close(
-            rates::rise(window, rate, tolerance),
-            &entry["upper"],
-            1e-10,
-            1e-280,
-            &what,
-        );
-        close(
-            rates::fall(window, rate, tolerance),
-            &entry["lower"],
-            1e-10,
-            1e-280,
-            &what,
-        );
+        close(rates::rise(window, rate, tolerance), &entry["upper"], 1e-10, 1e-280, &what);
+        close(rates::fall(window, rate, tolerance), &entry["lower"], 1e-10, 1e-280, &what);
     }
 }
 
@@ -120,21 +95,9 @@ fn beta_binomial_tail_matches() {
     for entry in entries(&golden("statistics.json"), "beta_binomial_upper") {
         let [k, n, k0, n0] = ["k", "n", "k0", "n0"].map(|key| whole(&entry[key]));
         let what = entry.to_string();
-        let beta = tails::Beta {
-            a: number(&entry["a"]),
-            b: number(&entry["b"]),
-        };
-        close(
-            tails::beta_binomial_upper(k, n, beta),
-            &entry["upper"],
-            1e-9,
-            1e-280,
-            &what,
-        );
-        let spread = rates::Spread {
-            phi: number(&entry["phi"]),
-            tolerance: number(&entry["tol"]),
-        };
+        let beta = tails::Beta { a: number(&entry["a"]), b: number(&entry["b"]) };
+        close(tails::beta_binomial_upper(k, n, beta), &entry["upper"], 1e-9, 1e-280, &what);
+        let spread = rates::Spread { phi: number(&entry["phi"]), tolerance: number(&entry["tol"]) };
         let found = rates::outcome_change(
             rates::Count { hits: k0, rows: n0 },
             rates::Count { hits: k, rows: n },
@@ -147,10 +110,7 @@ fn beta_binomial_tail_matches() {
 #[test]
 fn wilson_interval_matches() {
     for entry in entries(&golden("statistics.json"), "wilson_95") {
-        let count = rates::Count {
-            hits: whole(&entry["k"]),
-            rows: whole(&entry["n"]),
-        };
+        let count = rates::Count { hits: whole(&entry["k"]), rows: whole(&entry["n"]) };
         let found = rates::wilson_95(count);
         close(found.low, &entry["low"], 1e-12, 1e-3, &entry.to_string());
         close(found.high, &entry["high"], 1e-12, 1e-3, &entry.to_string());
@@ -171,12 +131,8 @@ fn shown_distances_match() {
 #[test]
 fn benjamini_hochberg_matches() {
     for entry in entries(&golden("statistics.json"), "benjamini_hochberg") {
-        let p_values: Vec<f64> = entry["p"]
-            .as_array()
-            .expect("p-values")
-            .iter()
-            .map(number)
-            .collect();
+        let p_values: Vec<f64> =
+            entry["p"].as_array().expect("p-values").iter().map(number).collect();
         let found = multiple::benjamini_hochberg(&p_values, number(&entry["q"]));
         let found: Vec<u64> = found.into_iter().map(|index| index as u64).collect();
         assert_eq!(found, counts(&entry["rejected"]), "{entry}");
@@ -221,17 +177,11 @@ fn candidates_of(episode: &Value) -> Vec<Candidate> {
         drift: number(&value["d"]),
         prior: 1.0,
     };
-    entries(episode, "candidates")
-        .iter()
-        .map(candidate)
-        .collect()
+    entries(episode, "candidates").iter().map(candidate).collect()
 }
 
 fn attribution_of(episode: &Value, windows_after_onset: u32) -> Attribution {
-    let now = Circumstances {
-        windows_after_onset,
-        grade: Grade::A,
-    };
+    let now = Circumstances { windows_after_onset, grade: Grade::A };
     attribute(&table_of(episode), &candidates_of(episode), now)
 }
 
@@ -249,11 +199,7 @@ fn usual_behaviour_of_metrics_matches() {
         for (name, metric) in METRICS {
             let expected = &episode["expected"]["metrics"][name];
             let what = format!("episode {} {name}", episode["seed"]);
-            let fit = found
-                .metrics
-                .get(metric)
-                .as_ref()
-                .expect("every metric has rows");
+            let fit = found.metrics.get(metric).as_ref().expect("every metric has rows");
             close(fit.mu, &expected["mu"], 1e-11, 1e-6, &what);
             close(fit.sigma2, &expected["sigma2"], 1e-10, 1e-6, &what);
             close(fit.phi, &expected["phi"], 1e-10, 1.0, &what);
@@ -283,13 +229,7 @@ fn evidence_of_patterns_matches() {
             let best = *found.best_log_bf.get(metric);
             close(best, &expected["best_log_bf"][name], 1e-9, 1.0, &what);
             let taken = *found.unexplained_log_bf.get(metric);
-            close(
-                taken,
-                &expected["unexplained_source_log_bf"][index],
-                1e-6,
-                1.0,
-                &what,
-            );
+            close(taken, &expected["unexplained_source_log_bf"][index], 1e-6, 1.0, &what);
         }
     }
 }
@@ -336,10 +276,7 @@ fn weights_are_the_published_ones() {
         "beta_unexplained",
     ];
     let weights = golden("attribution.json")["weights"].clone();
-    for (set, key) in [
-        (posterior::WEIGHTS_EARLY, "1d"),
-        (posterior::WEIGHTS_LATE, "3d"),
-    ] {
+    for (set, key) in [(posterior::WEIGHTS_EARLY, "1d"), (posterior::WEIGHTS_LATE, "3d")] {
         for (weight, name) in set.iter().zip(KEYS) {
             close(*weight, &weights[key][name], 1e-12, 1.0, name);
         }

@@ -209,10 +209,7 @@ pub fn type_change(new: Side<'_>, reference: Side<'_>) -> Typing {
     let swapped = (new.negative_share - (1.0 - reference.negative_share)).abs() < 0.1
         && (new.negative_share - reference.negative_share).abs() > 0.2;
     if swapped && of_mirrored.is_uniform() && of_mirrored.median_log_ratio.abs() < SCALE_MIN {
-        return Typing {
-            change: Change::Sign,
-            evidence: of_mirrored,
-        };
+        return Typing { change: Change::Sign, evidence: of_mirrored };
     }
 
     let found = evidence(new.quantiles, reference.quantiles);
@@ -222,20 +219,13 @@ pub fn type_change(new: Side<'_>, reference: Side<'_>) -> Typing {
         Change::ShiftOrMixture
     } else if found.median_log_ratio.abs() >= SCALE_MIN {
         let factor = found.median_log_ratio.exp();
-        Change::Scale {
-            factor,
-            snapped: KnownFactor::nearest(factor),
-            spread: found.mad,
-        }
+        Change::Scale { factor, snapped: KnownFactor::nearest(factor), spread: found.mad }
     } else if found.moved_apart >= MOVED_APART_MIN {
         Change::ShiftOrMixture
     } else {
         Change::None
     };
-    Typing {
-        change,
-        evidence: found,
-    }
+    Typing { change, evidence: found }
 }
 
 impl Evidence {
@@ -257,12 +247,7 @@ fn evidence(new: &Quantiles, reference: &Quantiles) -> Evidence {
         *ratio = (*ratio - median_log_ratio).abs();
     }
     let moved_apart = ratios.iter().filter(|&&distance| distance > APART).count();
-    Evidence {
-        quantiles,
-        median_log_ratio,
-        mad: median(&mut ratios),
-        moved_apart,
-    }
+    Evidence { quantiles, median_log_ratio, mad: median(&mut ratios), moved_apart }
 }
 
 /// Median, 0 for nothing; sorts its argument.
@@ -297,14 +282,8 @@ mod tests {
     fn check(new: &Quantiles, negative_share: f64, expected: Change) {
         let reference = skewed();
         let found = type_change(
-            Side {
-                quantiles: new,
-                negative_share,
-            },
-            Side {
-                quantiles: &reference,
-                negative_share: 0.0,
-            },
+            Side { quantiles: new, negative_share },
+            Side { quantiles: &reference, negative_share: 0.0 },
         );
         assert_eq!(found.change, expected, "{:?}", found.evidence);
     }
@@ -314,22 +293,11 @@ mod tests {
         let new = skewed().map(|value| value * 98.7);
         let reference = skewed();
         let typing = type_change(
-            Side {
-                quantiles: &new,
-                negative_share: 0.0,
-            },
-            Side {
-                quantiles: &reference,
-                negative_share: 0.0,
-            },
+            Side { quantiles: &new, negative_share: 0.0 },
+            Side { quantiles: &reference, negative_share: 0.0 },
         );
 
-        let Change::Scale {
-            factor,
-            snapped,
-            spread,
-        } = typing.change
-        else {
+        let Change::Scale { factor, snapped, spread } = typing.change else {
             panic!("{typing:?}");
         };
         assert!((factor - 98.7).abs() < 1e-9 && spread < 1e-9);
@@ -343,10 +311,7 @@ mod tests {
         assert_eq!(KnownFactor::nearest(7.0), None);
         assert_eq!(KnownFactor::nearest(114.0), Some(KnownFactor::Hundred));
         assert_eq!(KnownFactor::nearest(117.0), None);
-        assert_eq!(
-            KnownFactor::nearest(1.6),
-            Some(KnownFactor::MilesToKilometres)
-        );
+        assert_eq!(KnownFactor::nearest(1.6), Some(KnownFactor::MilesToKilometres));
     }
 
     #[test]
@@ -356,11 +321,7 @@ mod tests {
 
     #[test]
     fn an_offset_is_a_shift_and_not_a_scale() {
-        check(
-            &skewed().map(|value| value + 5.0),
-            0.0,
-            Change::ShiftOrMixture,
-        );
+        check(&skewed().map(|value| value + 5.0), 0.0, Change::ShiftOrMixture);
     }
 
     #[test]

@@ -26,10 +26,7 @@ pub const PHI_MAX: f64 = 5.0;
 pub fn baseline_shares(counts: &[u64]) -> Vec<f64> {
     let rows = counts.iter().sum::<u64>() as f64;
     let total = rows + 0.5 * counts.len() as f64;
-    counts
-        .iter()
-        .map(|&count| (count as f64 + 0.5) / total)
-        .collect()
+    counts.iter().map(|&count| (count as f64 + 0.5) / total).collect()
 }
 
 /// Shares of one phase (hour of day, kind of day), drawn towards the shares of all phases by
@@ -96,11 +93,7 @@ pub struct MinEffect {
 /// When the slices differ in length: counts of two layouts must never be compared.
 #[must_use]
 pub fn min_effect(baseline: Baseline<'_>, observed: &[u64], delta0: f64) -> Option<MinEffect> {
-    assert_eq!(
-        baseline.shares.len(),
-        observed.len(),
-        "counts and shares must be of one layout"
-    );
+    assert_eq!(baseline.shares.len(), observed.len(), "counts and shares must be of one layout");
     let rows = observed.iter().sum::<u64>();
     if rows == 0 || baseline.rows == 0 {
         return None;
@@ -146,25 +139,15 @@ struct Group {
 /// a rest joins the last group.
 fn merged(shares: &[f64], observed: &[u64], n: f64) -> Vec<Group> {
     let mut order: Vec<usize> = (0..shares.len()).collect();
-    order.sort_by(|&left, &right| {
-        shares[left]
-            .total_cmp(&shares[right])
-            .then(left.cmp(&right))
-    });
+    order.sort_by(|&left, &right| shares[left].total_cmp(&shares[right]).then(left.cmp(&right)));
     let mut groups: Vec<Group> = Vec::with_capacity(shares.len());
-    let mut open = Group {
-        expected: 0.0,
-        observed: 0,
-    };
+    let mut open = Group { expected: 0.0, observed: 0 };
     for bin in order {
         open.expected += n * shares[bin];
         open.observed += observed[bin];
         if open.expected >= EXPECTED_MIN {
             groups.push(open);
-            open = Group {
-                expected: 0.0,
-                observed: 0,
-            };
+            open = Group { expected: 0.0, observed: 0 };
         }
     }
     if open.expected > 0.0 {
@@ -267,25 +250,13 @@ mod tests {
     use super::*;
 
     fn test_of(shares: &[f64], observed: &[u64]) -> Option<MinEffect> {
-        min_effect(
-            Baseline {
-                shares,
-                rows: 40_000,
-                phi: 1.0,
-            },
-            observed,
-            0.02,
-        )
+        min_effect(Baseline { shares, rows: 40_000, phi: 1.0 }, observed, 0.02)
     }
 
     #[test]
     fn an_empty_window_is_not_tested() {
         assert_eq!(test_of(&[0.5, 0.5], &[0, 0]), None);
-        assert_eq!(
-            test_of(&[0.5, 0.5], &[1, 1]),
-            None,
-            "one group is nothing to compare"
-        );
+        assert_eq!(test_of(&[0.5, 0.5], &[1, 1]), None, "one group is nothing to compare");
     }
 
     #[test]
@@ -301,10 +272,7 @@ mod tests {
         // Observed shares lie exactly at divergence 0.2^2 / 0.5 * 2 = 0.16.
         let found = test_of(&[0.5, 0.5], &[7_000, 3_000]).expect("two groups of rows");
 
-        assert!(
-            found.delta.low < 0.16 && 0.16 < found.delta.high,
-            "{found:?}"
-        );
+        assert!(found.delta.low < 0.16 && 0.16 < found.delta.high, "{found:?}");
         assert!(found.delta.low <= found.delta_hat && found.delta_hat <= found.delta.high);
     }
 
@@ -314,10 +282,7 @@ mod tests {
             for level in [0.025, 0.975] {
                 let lambda = noncentrality_at(x, df, level);
                 let found = noncentral_chi_square_sf(x, df, lambda);
-                assert!(
-                    (found - level).abs() < 1e-4 * level,
-                    "{x} {df} {level}: {found}"
-                );
+                assert!((found - level).abs() < 1e-4 * level, "{x} {df} {level}: {found}");
             }
         }
     }
@@ -325,11 +290,7 @@ mod tests {
     #[test]
     fn no_drift_leaves_the_interval_open_towards_zero() {
         assert_eq!(noncentrality_at(19.0, 19.0, 0.025), 0.0);
-        assert_eq!(
-            noncentrality_at(1.0, 19.0, 0.975),
-            0.0,
-            "closer than chance allows"
-        );
+        assert_eq!(noncentrality_at(1.0, 19.0, 0.975), 0.0, "closer than chance allows");
     }
 
     #[test]

@@ -14,14 +14,9 @@
 /// ```
 #[must_use]
 pub fn benjamini_hochberg(p_values: &[f64], q: f64) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..p_values.len())
-        .filter(|&i| !p_values[i].is_nan())
-        .collect();
-    order.sort_by(|&left, &right| {
-        p_values[left]
-            .total_cmp(&p_values[right])
-            .then(left.cmp(&right))
-    });
+    let mut order: Vec<usize> = (0..p_values.len()).filter(|&i| !p_values[i].is_nan()).collect();
+    order
+        .sort_by(|&left, &right| p_values[left].total_cmp(&p_values[right]).then(left.cmp(&right)));
     let tests = p_values.len() as f64;
     let rejected = (1..=order.len())
         .rev()

@@ -28,11 +28,7 @@ impl Count {
     /// The plain share, 0 without rows.
     #[must_use]
     pub fn share(self) -> f64 {
-        if self.rows == 0 {
-            0.0
-        } else {
-            self.hits as f64 / self.rows as f64
-        }
+        if self.rows == 0 { 0.0 } else { self.hits as f64 / self.rows as f64 }
     }
 }
 
@@ -93,10 +89,7 @@ pub fn fall(window: Count, rate: f64, tolerance: f64) -> f64 {
 #[must_use]
 pub fn wilson_95(count: Count) -> Interval {
     if count.rows == 0 {
-        return Interval {
-            low: 0.0,
-            high: 1.0,
-        };
+        return Interval { low: 0.0, high: 1.0 };
     }
     let n = count.rows as f64;
     let p = count.share();
@@ -104,16 +97,8 @@ pub fn wilson_95(count: Count) -> Interval {
     let centre = p + z2 / (2.0 * n);
     let half = Z_95 * (p * (1.0 - p) / n + z2 / (4.0 * n * n)).sqrt();
     let scale = 1.0 + z2 / n;
-    let low = if count.hits == 0 {
-        0.0
-    } else {
-        ((centre - half) / scale).max(0.0)
-    };
-    let high = if count.hits == count.rows {
-        1.0
-    } else {
-        ((centre + half) / scale).min(1.0)
-    };
+    let low = if count.hits == 0 { 0.0 } else { ((centre - half) / scale).max(0.0) };
+    let high = if count.hits == count.rows { 1.0 } else { ((centre + half) / scale).min(1.0) };
     Interval { low, high }
 }
 
@@ -129,20 +114,14 @@ pub fn outcome_change(baseline: Count, window: Count, spread: Spread) -> RateTes
     let size = a + b;
     let raised = a * (1.0 + spread.tolerance);
     let p_rise = if raised < size {
-        let beta = Beta {
-            a: raised,
-            b: size - raised,
-        };
+        let beta = Beta { a: raised, b: size - raised };
         beta_binomial_upper(window.hits, window.rows, beta)
     } else {
         1.0
     };
     let lowered = a * (1.0 - spread.tolerance);
     let p_fall = if lowered > 0.0 {
-        let beta = Beta {
-            a: lowered,
-            b: size - lowered,
-        };
+        let beta = Beta { a: lowered, b: size - lowered };
         beta_binomial_lower(window.hits, window.rows, beta)
     } else {
         1.0
@@ -188,10 +167,7 @@ pub fn rate_ratio(window: Count, reference: Count) -> Estimate {
     let half = Z_95 * variance.max(0.0).sqrt();
     Estimate {
         value: log_ratio.exp(),
-        interval: Interval {
-            low: (log_ratio - half).exp(),
-            high: (log_ratio + half).exp(),
-        },
+        interval: Interval { low: (log_ratio - half).exp(), high: (log_ratio + half).exp() },
     }
 }
 
@@ -216,10 +192,7 @@ pub fn rate_difference(window: Count, reference: Count) -> Estimate {
 mod tests {
     use super::*;
 
-    const USUAL: Spread = Spread {
-        phi: 1.0,
-        tolerance: OUTCOME_TOLERANCE,
-    };
+    const USUAL: Spread = Spread { phi: 1.0, tolerance: OUTCOME_TOLERANCE };
 
     fn count(hits: u64, rows: u64) -> Count {
         Count { hits, rows }
@@ -227,11 +200,7 @@ mod tests {
 
     #[test]
     fn a_rate_inside_its_tolerance_stays_quiet_at_any_size() {
-        let test = support(
-            count(3_500, 10_000),
-            count(3_510_000, 10_000_000),
-            SUPPORT_TOLERANCE,
-        );
+        let test = support(count(3_500, 10_000), count(3_510_000, 10_000_000), SUPPORT_TOLERANCE);
 
         assert!(test.p_rise > 0.99 && test.p_fall > 0.99, "{test:?}");
     }
@@ -245,10 +214,7 @@ mod tests {
 
     #[test]
     fn what_was_never_there_cannot_fall() {
-        assert_eq!(
-            support(count(0, 10_000), count(0, 400), SUPPORT_TOLERANCE).p_fall,
-            1.0
-        );
+        assert_eq!(support(count(0, 10_000), count(0, 400), SUPPORT_TOLERANCE).p_fall, 1.0);
     }
 
     #[test]
@@ -271,10 +237,7 @@ mod tests {
 
     #[test]
     fn a_rate_at_one_has_no_room_to_rise() {
-        assert_eq!(
-            outcome_change(count(50, 50), count(9, 9), USUAL).p_rise,
-            1.0
-        );
+        assert_eq!(outcome_change(count(50, 50), count(9, 9), USUAL).p_rise, 1.0);
     }
 
     #[test]
@@ -300,13 +263,7 @@ mod tests {
 
     #[test]
     fn no_rows_leave_every_rate_possible() {
-        assert_eq!(
-            wilson_95(count(0, 0)),
-            Interval {
-                low: 0.0,
-                high: 1.0
-            }
-        );
+        assert_eq!(wilson_95(count(0, 0)), Interval { low: 0.0, high: 1.0 });
         assert!(rate_ratio(count(0, 0), count(0, 0)).value.is_finite());
     }
 }

@@ -24,19 +24,11 @@ pub struct Shown {
 /// When the slices differ in length: counts of two layouts must never be compared.
 #[must_use]
 pub fn shown(baseline: &[u64], window: &[u64]) -> Shown {
-    assert_eq!(
-        baseline.len(),
-        window.len(),
-        "both sides must be counted in the same layout"
-    );
+    assert_eq!(baseline.len(), window.len(), "both sides must be counted in the same layout");
     let bins = baseline.len() as f64;
     let baseline_rows = baseline.iter().sum::<u64>() as f64;
     let window_rows = window.iter().sum::<u64>() as f64;
-    let mut shown = Shown {
-        psi: 0.0,
-        js_nats: 0.0,
-        ks_on_bins: 0.0,
-    };
+    let mut shown = Shown { psi: 0.0, js_nats: 0.0, ks_on_bins: 0.0 };
     let (mut cumulative_baseline, mut cumulative_window) = (0_u64, 0_u64);
     for (&b, &w) in baseline.iter().zip(window) {
         let q = (b as f64 + 0.5) / (baseline_rows + 0.5 * bins);

@@ -228,10 +228,7 @@ mod tests {
 
     fn close(found: f64, expected: f64, relative: f64) {
         let error = (found - expected).abs() / expected.abs().max(1e-300);
-        assert!(
-            error <= relative,
-            "{found:e} is not {expected:e} (relative error {error:e})"
-        );
+        assert!(error <= relative, "{found:e} is not {expected:e} (relative error {error:e})");
     }
 
     #[test]
@@ -239,11 +236,7 @@ mod tests {
         // At the mode the density is 1 / sqrt(2 pi x), corrected by 1 / (12 x).
         let x = 1e12;
         close(ln_poisson(x, x).exp(), 1.0 / (2.0 * PI * x).sqrt(), 1e-12);
-        close(
-            ln_poisson(3.0, 2.0).exp(),
-            8.0 / 6.0 * (-2.0_f64).exp(),
-            1e-13,
-        );
+        close(ln_poisson(3.0, 2.0).exp(), 8.0 / 6.0 * (-2.0_f64).exp(), 1e-13);
     }
 
     #[test]

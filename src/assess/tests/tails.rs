@@ -122,10 +122,7 @@ pub fn beta_binomial_lower(k: u64, n: u64, beta: Beta) -> f64 {
 }
 
 fn mirrored(beta: Beta) -> Beta {
-    Beta {
-        a: beta.b,
-        b: beta.a,
-    }
+    Beta { a: beta.b, b: beta.a }
 }
 
 fn beta_binomial_up(k: u64, n: u64, beta: Beta) -> f64 {
@@ -133,9 +130,7 @@ fn beta_binomial_up(k: u64, n: u64, beta: Beta) -> f64 {
     let sum = sum_of_ratios(k as f64, rows, |i| {
         (rows - i) * (i + a) / ((i + 1.0) * (rows - i - 1.0 + b))
     });
-    (ln_beta_binomial(k as f64, rows, beta) + sum.ln())
-        .exp()
-        .min(1.0)
+    (ln_beta_binomial(k as f64, rows, beta) + sum.ln()).exp().min(1.0)
 }
 
 fn ln_beta_binomial(k: f64, n: f64, Beta { a, b }: Beta) -> f64 {
@@ -152,10 +147,7 @@ mod tests {
 
     fn close(found: f64, expected: f64, relative: f64) {
         let error = (found - expected).abs() / expected.abs();
-        assert!(
-            error <= relative,
-            "{found:e} is not {expected:e} (relative error {error:e})"
-        );
+        assert!(error <= relative, "{found:e} is not {expected:e} (relative error {error:e})");
     }
 
     #[test]
@@ -170,10 +162,7 @@ mod tests {
         for k in [1_u64, 40, 100, 101, 140, 9_999] {
             let sum = binomial_upper(k, 10_000, 0.01) + binomial_lower(k - 1, 10_000, 0.01);
             close(sum, 1.0, 1e-12);
-            let beta = Beta {
-                a: 12.5,
-                b: 1_200.0,
-            };
+            let beta = Beta { a: 12.5, b: 1_200.0 };
             let both =
                 beta_binomial_upper(k, 10_000, beta) + beta_binomial_lower(k - 1, 10_000, beta);
             close(both, 1.0, 1e-10);

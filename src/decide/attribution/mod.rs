@@ -97,9 +97,7 @@ pub fn attribute(table: &Table, candidates: &[Candidate], now: Circumstances) ->
         best_log_bf: patterns.best_log_bf,
         scores: patterns.candidates,
         features,
-        metrics: residuals
-            .metrics
-            .map(|metric| metric.map(|known| known.fit)),
+        metrics: residuals.metrics.map(|metric| metric.map(|known| known.fit)),
     }
 }
 

@@ -33,10 +33,7 @@ pub(super) struct Weighed {
 
 impl Weighed {
     fn plus(self, other: Self) -> Self {
-        Self {
-            exposure: self.exposure + other.exposure,
-            effect: self.effect + other.effect,
-        }
+        Self { exposure: self.exposure + other.exposure, effect: self.effect + other.effect }
     }
 
     /// Closed form for residual ~ N(theta g, v), theta ~ N(0, tau2).
@@ -76,11 +73,7 @@ pub(super) struct Patterns {
 impl Patterns {
     pub(super) fn score(table: &Table, candidates: &[Candidate], residuals: &Residuals) -> Self {
         let scores: Vec<PatternScores> = (0..candidates.len())
-            .map(|candidate| {
-                score(residuals, |index| {
-                    table.cells[index].exposed.share(candidate)
-                })
-            })
+            .map(|candidate| score(residuals, |index| table.cells[index].exposed.share(candidate)))
             .collect();
         let mut free = free_patterns(table, residuals);
         // An unlisted cause at the moment of a cutover without contrast looks exactly like it,
@@ -88,17 +81,11 @@ impl Patterns {
         let ln_steps = steps(table).ln();
         for (candidate, scored) in candidates.iter().zip(&scores) {
             if !candidate.contrast {
-                free.push(Unexplained {
-                    log_bf: log_bfs(scored),
-                    ln_choices: ln_steps,
-                });
+                free.push(Unexplained { log_bf: log_bfs(scored), ln_choices: ln_steps });
             }
         }
         let mut best_log_bf = PerMetric([0.0_f64; 4]);
-        let all = scores
-            .iter()
-            .map(log_bfs)
-            .chain(free.iter().map(|pattern| pattern.log_bf));
+        let all = scores.iter().map(log_bfs).chain(free.iter().map(|pattern| pattern.log_bf));
         for log_bf in all {
             for (best, found) in best_log_bf.0.iter_mut().zip(log_bf.0) {
                 *best = best.max(found);
@@ -215,19 +202,11 @@ fn free_pattern(
 /// The pattern with most evidence after paying for the number it was picked from; the first of
 /// equals. Without any pattern, one that says nothing.
 fn most_likely(patterns: &[Unexplained]) -> Unexplained {
-    let mut most = Unexplained {
-        log_bf: PerMetric::default(),
-        ln_choices: 0.0,
-    };
+    let mut most = Unexplained { log_bf: PerMetric::default(), ln_choices: 0.0 };
     let mut most_evidence = f64::NEG_INFINITY;
     for pattern in patterns {
-        let evidence = pattern
-            .log_bf
-            .0
-            .iter()
-            .map(|&log_bf| may(log_bf))
-            .sum::<f64>()
-            - pattern.ln_choices;
+        let evidence =
+            pattern.log_bf.0.iter().map(|&log_bf| may(log_bf)).sum::<f64>() - pattern.ln_choices;
         if evidence > most_evidence {
             (most, most_evidence) = (*pattern, evidence);
         }

@@ -31,10 +31,7 @@ pub fn placebo(
     seed: u64,
 ) -> Placebo {
     let label = candidates.len();
-    let labelled = Table {
-        cells: labelled_cells(table, label, seed),
-        ..*table
-    };
+    let labelled = Table { cells: labelled_cells(table, label, seed), ..*table };
     let mut competing = candidates.to_vec();
     competing.push(Candidate {
         class: CauseClass::SchemaChange,

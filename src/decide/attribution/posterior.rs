@@ -31,14 +31,12 @@ pub type Features = [f64; 14];
 pub type Weights = [f64; 14];
 
 /// Weights one day (4 windows of 6 hours) after onset.
-pub const WEIGHTS_EARLY: Weights = [
-    0.43, 0.42, 0.93, 0.25, 0.67, -0.31, 0.39, -0.06, 0.07, -0.21, 0.62, -0.21, 0.17, -0.37,
-];
+pub const WEIGHTS_EARLY: Weights =
+    [0.43, 0.42, 0.93, 0.25, 0.67, -0.31, 0.39, -0.06, 0.07, -0.21, 0.62, -0.21, 0.17, -0.37];
 
 /// Weights three days (12 windows) after onset.
-pub const WEIGHTS_LATE: Weights = [
-    0.53, 0.51, 0.86, 0.63, 0.70, -0.24, 0.22, -0.01, 0.03, -0.14, 0.47, -0.18, 0.29, -0.44,
-];
+pub const WEIGHTS_LATE: Weights =
+    [0.53, 0.51, 0.86, 0.63, 0.70, -0.24, 0.22, -0.01, 0.03, -0.14, 0.47, -0.18, 0.29, -0.44];
 
 /// Probabilities of all causes; they sum to 1.
 #[derive(Debug, Clone, PartialEq)]
@@ -119,11 +117,7 @@ fn candidate_features(candidate: &Candidate, gap_of: impl Fn(usize) -> f64) -> F
     }
     if candidate.class.is_data() {
         // Unknown drift (not a number) is no evidence either way.
-        let known = if candidate.drift.is_nan() {
-            0.0
-        } else {
-            candidate.drift
-        };
+        let known = if candidate.drift.is_nan() { 0.0 } else { candidate.drift };
         let drift = known.clamp(-DRIFT_CLIP, DRIFT_CLIP);
         let fell = if drift < 0.0 { 1.0 } else { 0.0 };
         row[4] = drift;
@@ -159,17 +153,12 @@ pub(super) fn posterior(
     windows_after_onset: u32,
 ) -> Posterior {
     let weights = weights(windows_after_onset);
-    let ln_priors = candidates
-        .iter()
-        .map(|candidate| candidate.prior.max(f64::MIN_POSITIVE).ln());
+    let ln_priors = candidates.iter().map(|candidate| candidate.prior.max(f64::MIN_POSITIVE).ln());
     let mut utilities: Vec<f64> = features
         .iter()
         .zip(ln_priors.chain([0.0]))
         .map(|(row, ln_prior)| {
-            row.iter()
-                .zip(&weights)
-                .map(|(feature, weight)| feature * weight)
-                .sum::<f64>()
+            row.iter().zip(&weights).map(|(feature, weight)| feature * weight).sum::<f64>()
                 + ln_prior
         })
         .collect();
@@ -182,13 +171,8 @@ pub(super) fn posterior(
     for utility in &mut utilities {
         *utility /= total;
     }
-    let unexplained = utilities
-        .pop()
-        .expect("features always end with the row of `unexplained`");
-    Posterior {
-        candidates: utilities,
-        unexplained,
-    }
+    let unexplained = utilities.pop().expect("features always end with the row of `unexplained`");
+    Posterior { candidates: utilities, unexplained }
 }
 
 /// Probabilities to state: caps candidates without contrast at grade C (what is cut off goes to

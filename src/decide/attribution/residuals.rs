@@ -59,9 +59,7 @@ pub(super) struct Residuals {
 
 impl Residuals {
     pub(super) fn of(table: &Table) -> Self {
-        Self {
-            metrics: PerMetric::each(|metric| known_metric(table, metric)),
-        }
+        Self { metrics: PerMetric::each(|metric| known_metric(table, metric)) }
     }
 }
 
@@ -92,10 +90,7 @@ fn known_metric(table: &Table, metric: Metric) -> Option<KnownMetric> {
         } else if parts.1 > 0.0 {
             all.add(parts);
             producers.entry(cell.producer).or_default().add(parts);
-            phases
-                .entry(cell.window % phases_in_season)
-                .or_default()
-                .add(parts);
+            phases.entry(cell.window % phases_in_season).or_default().add(parts);
         }
     }
     if all.rows <= 0.0 || after.rows <= 0.0 {
@@ -103,10 +98,7 @@ fn known_metric(table: &Table, metric: Metric) -> Option<KnownMetric> {
     }
     let mu = all.sum / all.rows;
     let effect = |pools: BTreeMap<u32, Pool>| -> BTreeMap<u32, f64> {
-        pools
-            .into_iter()
-            .map(|(key, pool)| (key, pool.sum / pool.rows - mu))
-            .collect()
+        pools.into_iter().map(|(key, pool)| (key, pool.sum / pool.rows - mu)).collect()
     };
     let (sigma2, tau) = spread(table, metric, all);
     if sigma2.is_nan() || sigma2 <= 0.0 {
@@ -153,18 +145,10 @@ fn distances(table: &Table, metric: Metric, fit: &MetricFit) -> Vec<Residual> {
     let of_cell = |cell: &super::CellRow| {
         let (sum, rows) = metric.parts(cell);
         if rows <= 0.0 {
-            return Residual {
-                value: 0.0,
-                precision: 0.0,
-                rows: 0.0,
-            };
+            return Residual { value: 0.0, precision: 0.0, rows: 0.0 };
         }
         let producer = fit.producers.get(&cell.producer).copied().unwrap_or(0.0);
-        let phase = fit
-            .phases
-            .get(&(cell.window % table.phases.max(1)))
-            .copied()
-            .unwrap_or(0.0);
+        let phase = fit.phases.get(&(cell.window % table.phases.max(1))).copied().unwrap_or(0.0);
         Residual {
             value: sum / rows - fit.mu - producer - phase,
             precision: rows / fit.sigma2,

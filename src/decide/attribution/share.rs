@@ -70,11 +70,5 @@ fn share_of(
         + by_total * by_total * total_variance
         + 2.0 * by_theta * by_total * covariance;
     let half = Z_95 * variance.max(0.0).sqrt();
-    Some(ExplainedShare {
-        rho,
-        interval: Interval {
-            low: rho - half,
-            high: rho + half,
-        },
-    })
+    Some(ExplainedShare { rho, interval: Interval { low: rho - half, high: rho + half } })
 }

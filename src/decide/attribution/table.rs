@@ -55,14 +55,12 @@ impl Exposure {
     pub fn share(&self, candidate: usize) -> f64 {
         match self {
             Self::Mask(bits) => {
-                let bit = u32::try_from(candidate)
-                    .ok()
-                    .and_then(|shift| bits.checked_shr(shift));
+                let bit = u32::try_from(candidate).ok().and_then(|shift| bits.checked_shr(shift));
                 if bit.unwrap_or(0) & 1 == 1 { 1.0 } else { 0.0 }
             }
-            Self::Shares(shares) => shares
-                .get(candidate)
-                .map_or(0.0, |share| share.clamp(0.0, 1.0)),
+            Self::Shares(shares) => {
+                shares.get(candidate).map_or(0.0, |share| share.clamp(0.0, 1.0))
+            }
         }
     }
 }
@@ -131,12 +129,8 @@ pub enum Metric {
 
 impl Metric {
     /// All of them, in the order used everywhere.
-    pub const ALL: [Self; 4] = [
-        Self::Score,
-        Self::FlagRate,
-        Self::FalsePositiveRate,
-        Self::LabelRate,
-    ];
+    pub const ALL: [Self; 4] =
+        [Self::Score, Self::FlagRate, Self::FalsePositiveRate, Self::LabelRate];
 
     /// Numerator and denominator of this metric in a cell.
     pub(super) fn parts(self, cell: &CellRow) -> (f64, f64) {
@@ -144,10 +138,7 @@ impl Metric {
             Self::Score => (cell.logit_sum, cell.n as f64),
             Self::FlagRate => (cell.flags as f64, cell.n as f64),
             Self::FalsePositiveRate => (cell.false_positives as f64, cell.negatives as f64),
-            Self::LabelRate => (
-                cell.positives as f64,
-                (cell.negatives + cell.positives) as f64,
-            ),
+            Self::LabelRate => (cell.positives as f64, (cell.negatives + cell.positives) as f64),
         }
     }
 }

@@ -2,17 +2,10 @@
 
 use super::*;
 
-const NOW: Circumstances = Circumstances {
-    windows_after_onset: 4,
-    grade: Grade::A,
-};
+const NOW: Circumstances = Circumstances { windows_after_onset: 4, grade: Grade::A };
 
-const NEUTRAL: Candidate = Candidate {
-    class: CauseClass::SchemaChange,
-    contrast: true,
-    drift: 1.0,
-    prior: 1.0,
-};
+const NEUTRAL: Candidate =
+    Candidate { class: CauseClass::SchemaChange, contrast: true, drift: 1.0, prior: 1.0 };
 
 /// A small generator with its state in the test, so that every run sees the same table.
 struct Noise(u64);
@@ -22,10 +15,7 @@ impl Noise {
     fn next(&mut self) -> f64 {
         let mut sum = -6.0;
         for _ in 0..12 {
-            self.0 = self
-                .0
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888);
+            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888);
             sum += (self.0 >> 11) as f64 / (1_u64 << 53) as f64;
         }
         sum
@@ -62,24 +52,12 @@ fn table(producers: u32, phases: u32, factor: f64) -> Table {
             }
         }
     }
-    Table {
-        pre_windows: 12,
-        windows: 16,
-        phases,
-        cells,
-    }
+    Table { pre_windows: 12, windows: 16, phases, cells }
 }
 
 /// Candidate 0 did it; candidate 1 is a harmless hard cutover one window later.
 fn pair() -> [Candidate; 2] {
-    [
-        NEUTRAL,
-        Candidate {
-            contrast: false,
-            drift: -1.0,
-            ..NEUTRAL
-        },
-    ]
+    [NEUTRAL, Candidate { contrast: false, drift: -1.0, ..NEUTRAL }]
 }
 
 fn close(left: f64, right: f64) {
@@ -91,43 +69,24 @@ fn the_exposed_cells_name_the_cause() {
     let found = attribute(&table(6, 4, 2.0), &pair(), NOW);
 
     assert!(found.stated.candidates[0] > 0.9, "{:?}", found.raw);
-    let share = found.shares[0]
-        .get(Metric::FalsePositiveRate)
-        .expect("the rate certainly rose");
-    assert!(
-        share.interval.low < 1.0 && 1.0 < share.interval.high,
-        "{share:?}"
-    );
+    let share = found.shares[0].get(Metric::FalsePositiveRate).expect("the rate certainly rose");
+    assert!(share.interval.low < 1.0 && 1.0 < share.interval.high, "{share:?}");
 }
 
 #[test]
 fn no_candidates_leave_everything_unexplained() {
     let found = attribute(&table(6, 4, 2.0), &[], NOW);
 
-    assert_eq!(
-        found.stated,
-        Posterior {
-            candidates: Vec::new(),
-            unexplained: 1.0
-        }
-    );
+    assert_eq!(found.stated, Posterior { candidates: Vec::new(), unexplained: 1.0 });
 }
 
 #[test]
 fn an_empty_table_gives_probabilities_and_no_evidence() {
-    let empty = Table {
-        pre_windows: 0,
-        windows: 0,
-        phases: 1,
-        cells: Vec::new(),
-    };
+    let empty = Table { pre_windows: 0, windows: 0, phases: 1, cells: Vec::new() };
 
     let found = attribute(&empty, &pair(), NOW);
 
-    close(
-        found.stated.candidates.iter().sum::<f64>() + found.stated.unexplained,
-        1.0,
-    );
+    close(found.stated.candidates.iter().sum::<f64>() + found.stated.unexplained, 1.0);
     assert_eq!(found.metrics, PerMetric([None, None, None, None]));
 }
 
@@ -235,27 +194,18 @@ fn fractional_exposure_scales_the_effect_and_not_the_evidence() {
 
 #[test]
 fn unexplained_is_never_stated_below_its_floor() {
-    let raw = Posterior {
-        candidates: vec![0.98, 0.01],
-        unexplained: 0.01,
-    };
+    let raw = Posterior { candidates: vec![0.98, 0.01], unexplained: 0.01 };
 
     let found = posterior::stated(&raw, &pair(), Grade::A);
 
     assert_eq!(found.unexplained, posterior::UNEXPLAINED_MIN);
-    close(
-        found.candidates.iter().sum::<f64>() + found.unexplained,
-        1.0,
-    );
+    close(found.candidates.iter().sum::<f64>() + found.unexplained, 1.0);
     close(found.candidates[0] / found.candidates[1], 98.0);
 }
 
 #[test]
 fn estimated_exposure_without_contrast_is_capped() {
-    let raw = Posterior {
-        candidates: vec![0.02, 0.95],
-        unexplained: 0.03,
-    };
+    let raw = Posterior { candidates: vec![0.02, 0.95], unexplained: 0.03 };
 
     let estimated = posterior::stated(&raw, &pair(), Grade::C);
     let carried = posterior::stated(&raw, &pair(), Grade::A);
@@ -276,13 +226,7 @@ fn weights_move_linearly_from_one_day_to_three() {
 
 #[test]
 fn a_prior_weighs_against_the_others() {
-    let doubted = [
-        Candidate {
-            prior: 0.25,
-            ..NEUTRAL
-        },
-        pair()[1],
-    ];
+    let doubted = [Candidate { prior: 0.25, ..NEUTRAL }, pair()[1]];
 
     let neutral = attribute(&table(6, 4, 1.4), &pair(), NOW).raw;
     let found = attribute(&table(6, 4, 1.4), &doubted, NOW).raw;
