@@ -17,7 +17,7 @@ use crate::event::finding::Subject;
 use crate::event::progress::Progress;
 use crate::event::route::{FACTS_PARTITIONS, Note, Outbox, SUMMARIES_PARTITIONS, partition_of};
 use crate::event::summary::{CellDelta, DatasetDelta, ModelDelta, SampleDelta};
-use crate::sketch::{FieldSummary, LogHistogram};
+use crate::sketch::{FieldKind, FieldSummary, LogHistogram};
 
 /// Writes everything since the last commit and empties it.
 pub(super) fn write(engine: &mut Engine, progress: &[Progress], out: &mut Outbox) {
@@ -101,12 +101,15 @@ fn cell_delta(dataset: &Dataset, cell: &Cell, order: &[usize]) -> CellDelta {
     CellDelta { key, rows: cell.rows, max_event_time: cell.max_event_time, fields: used.collect() }
 }
 
-/// A summary as if it had never been reused.
+/// A summary as if it had never been reused. A field without any value has no kind, whatever
+/// this process remembers of it.
 fn trimmed(summary: &FieldSummary) -> FieldSummary {
     let mut histogram = LogHistogram::default();
     histogram.merge(&summary.histogram);
+    let has_kind = summary.counters.present > 0 || !summary.bins.is_empty();
+    let kind = if has_kind { summary.kind } else { FieldKind::Opaque };
     FieldSummary {
-        kind: summary.kind,
+        kind,
         counters: summary.counters,
         bins: summary.bins.clone(),
         histogram,
