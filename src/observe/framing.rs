@@ -38,10 +38,9 @@ impl<'a> Framed<'a> {
         match value.first() {
             None => Err(DecodeError::Truncated),
             Some(0) => match value.split_first_chunk::<PREFIX_LEN>() {
-                Some((&[_, a, b, c, d], body)) => Ok(Framed::Avro {
-                    schema_id: u32::from_be_bytes([a, b, c, d]),
-                    body,
-                }),
+                Some((&[_, a, b, c, d], body)) => {
+                    Ok(Framed::Avro { schema_id: u32::from_be_bytes([a, b, c, d]), body })
+                }
                 None => Err(DecodeError::Truncated),
             },
             Some(_) => match value.iter().find(|byte| !is_space(**byte)) {
@@ -162,24 +161,12 @@ mod tests {
     fn registry_framing_gives_id_and_body() {
         let framed = Framed::of(&[0, 0, 0, 1, 2, 9, 8]);
 
-        assert_eq!(
-            framed,
-            Ok(Framed::Avro {
-                schema_id: 258,
-                body: &[9, 8]
-            })
-        );
+        assert_eq!(framed, Ok(Framed::Avro { schema_id: 258, body: &[9, 8] }));
     }
 
     #[test]
     fn registry_framing_may_have_an_empty_body() {
-        assert_eq!(
-            Framed::of(&[0, 0, 0, 0, 7]),
-            Ok(Framed::Avro {
-                schema_id: 7,
-                body: &[]
-            })
-        );
+        assert_eq!(Framed::of(&[0, 0, 0, 0, 7]), Ok(Framed::Avro { schema_id: 7, body: &[] }));
     }
 
     #[test]
@@ -196,13 +183,7 @@ mod tests {
 
     #[test]
     fn anything_else_has_bad_magic() {
-        for value in [
-            &b"[1]"[..],
-            b"1",
-            b"\x01\0\0\0\0",
-            b" x{",
-            b"\xef\xbb\xbf{}",
-        ] {
+        for value in [&b"[1]"[..], b"1", b"\x01\0\0\0\0", b" x{", b"\xef\xbb\xbf{}"] {
             assert_eq!(Framed::of(value), Err(DecodeError::BadMagic), "{value:?}");
         }
     }

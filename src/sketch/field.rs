@@ -124,7 +124,10 @@ impl FieldSummary {
     pub fn merge(&mut self, other: &FieldSummary) {
         self.counters.merge(&other.counters);
         self.histogram.merge(&other.histogram);
-        if self.kind != other.kind || self.bins.len() != other.bins.len() {
+        let same_kind = self.kind == other.kind;
+        // The smaller one, so that order does not matter; only nulls have no kind of their own.
+        self.kind = self.kind.min(other.kind);
+        if !same_kind || self.bins.len() != other.bins.len() {
             self.bins.clear();
             return;
         }

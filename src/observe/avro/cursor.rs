@@ -174,21 +174,12 @@ fn cut_text(prefix: &[u8]) -> Result<&str, DecodeError> {
 /// *Bound*: exact to the nearest double while the integer is below 2^53 and the scale at most 22,
 /// within a few units in the last place otherwise. Infinite when out of the range of a double.
 pub(super) fn decimal(bytes: &[u8], scale: i64) -> f64 {
-    let fill = if bytes.first().is_some_and(|byte| *byte >= 0x80) {
-        0xff
-    } else {
-        0
-    };
-    let significant = bytes
-        .iter()
-        .position(|byte| *byte != fill)
-        .unwrap_or(bytes.len());
+    let fill = if bytes.first().is_some_and(|byte| *byte >= 0x80) { 0xff } else { 0 };
+    let significant = bytes.iter().position(|byte| *byte != fill).unwrap_or(bytes.len());
     let digits = &bytes[significant..];
     let (head, tail) = digits.split_at(digits.len().min(15));
     let start = if fill == 0 { 0 } else { -1 };
-    let integer = head
-        .iter()
-        .fold(start, |sum: i128, byte| (sum << 8) | i128::from(*byte));
+    let integer = head.iter().fold(start, |sum: i128, byte| (sum << 8) | i128::from(*byte));
     let power = i32::try_from(tail.len()).unwrap_or(i32::MAX);
     scaled(integer as f64 * 256f64.powi(power), scale)
 }
@@ -234,10 +225,7 @@ mod tests {
     fn int_beyond_32_bits_is_an_error() {
         let two_to_the_31 = [0x80, 0x80, 0x80, 0x80, 0x10];
         assert_eq!(Cursor::new(&two_to_the_31).long(), Ok(1 << 31));
-        assert_eq!(
-            Cursor::new(&two_to_the_31).int(),
-            Err(DecodeError::BadVarint)
-        );
+        assert_eq!(Cursor::new(&two_to_the_31).int(), Err(DecodeError::BadVarint));
     }
 
     #[test]
@@ -249,14 +237,8 @@ mod tests {
     #[test]
     fn long_text_is_cut_between_characters() {
         let bytes = "aé€".as_bytes();
-        for (limit, expected) in [
-            (0, ""),
-            (1, "a"),
-            (2, "a"),
-            (3, "aé"),
-            (5, "aé"),
-            (6, "aé€"),
-        ] {
+        for (limit, expected) in [(0, ""), (1, "a"), (2, "a"), (3, "aé"), (5, "aé"), (6, "aé€")]
+        {
             assert_eq!(text(bytes, limit), Ok(expected), "{limit}");
         }
         assert_eq!(text(b"a\xffbc", 3), Err(DecodeError::BadUtf8));

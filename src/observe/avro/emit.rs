@@ -141,11 +141,7 @@ impl Program {
             enums: Vec::new(),
             recursive: Vec::new(),
         };
-        let mut emit = Emit {
-            program,
-            watched,
-            label: 0,
-        };
+        let mut emit = Emit { program, watched, label: 0 };
         emit.node(&shape.root);
         emit.program.root = 0..emit.place();
         for record in &shape.recursive {
@@ -193,20 +189,14 @@ impl Emit<'_> {
                 }
             }
             Node::Union(nodes) => self.union(nodes),
-            Node::Items {
-                node: inside,
-                is_map,
-                field,
-            } => {
+            Node::Items { node: inside, is_map, field } => {
                 if let Some(slot) = self.slot(*field) {
                     self.push(Op::Composite { slot });
                 }
                 self.items(inside, *is_map);
             }
             Node::Again(record) => {
-                self.push(Op::Again {
-                    record: index(*record),
-                });
+                self.push(Op::Again { record: index(*record) });
             }
         }
     }
@@ -221,47 +211,21 @@ impl Emit<'_> {
             Leaf::Double => Op::Double { slot },
             Leaf::Text => Op::Text { slot },
             Leaf::Bytes => Op::Bytes { slot },
-            Leaf::Fixed(size) => Op::Fixed {
-                slot,
-                size: index(*size),
-            },
+            Leaf::Fixed(size) => Op::Fixed { slot, size: index(*size) },
             Leaf::Enum(symbols) => {
                 self.program.enums.push(symbols.clone());
-                Op::Enum {
-                    slot,
-                    symbols: index(self.program.enums.len() - 1),
-                }
+                Op::Enum { slot, symbols: index(self.program.enums.len() - 1) }
             }
-            Leaf::Decimal { scale } => Op::Decimal {
-                slot,
-                scale: narrow(*scale),
-            },
-            Leaf::FixedDecimal { size, scale } => Op::FixedDecimal {
-                slot,
-                size: index(*size),
-                scale: narrow(*scale),
-            },
+            Leaf::Decimal { scale } => Op::Decimal { slot, scale: narrow(*scale) },
+            Leaf::FixedDecimal { size, scale } => {
+                Op::FixedDecimal { slot, size: index(*size), scale: narrow(*scale) }
+            }
             Leaf::BigDecimal => Op::BigDecimal { slot },
-            Leaf::Days => Op::Time {
-                slot,
-                unit: Unit::Days,
-            },
-            Leaf::IntMillis => Op::Time {
-                slot,
-                unit: Unit::IntMillis,
-            },
-            Leaf::Millis => Op::Time {
-                slot,
-                unit: Unit::Millis,
-            },
-            Leaf::Micros => Op::Time {
-                slot,
-                unit: Unit::Micros,
-            },
-            Leaf::Nanos => Op::Time {
-                slot,
-                unit: Unit::Nanos,
-            },
+            Leaf::Days => Op::Time { slot, unit: Unit::Days },
+            Leaf::IntMillis => Op::Time { slot, unit: Unit::IntMillis },
+            Leaf::Millis => Op::Time { slot, unit: Unit::Millis },
+            Leaf::Micros => Op::Time { slot, unit: Unit::Micros },
+            Leaf::Nanos => Op::Time { slot, unit: Unit::Nanos },
         };
         self.push(op);
     }
@@ -290,11 +254,7 @@ impl Emit<'_> {
     /// The last instruction, unless control may arrive right behind it.
     fn mergeable(&mut self) -> Option<&mut Op> {
         let len = index(self.program.ops.len());
-        if len > self.label {
-            self.program.ops.last_mut()
-        } else {
-            None
-        }
+        if len > self.label { self.program.ops.last_mut() } else { None }
     }
 
     fn skip_bytes(&mut self, more: u32) {
@@ -328,30 +288,17 @@ impl Emit<'_> {
     }
 
     fn nullable(&mut self, null_index: bool, nulls: Span, other: &Node) {
-        let op = self.push(Op::Nullable {
-            null_index,
-            nulls,
-            end: 0,
-        });
+        let op = self.push(Op::Nullable { null_index, nulls, end: 0 });
         self.label = index(op + 1);
         self.node(other);
         let end = self.place();
-        self.program.ops[op] = Op::Nullable {
-            null_index,
-            nulls,
-            end,
-        };
+        self.program.ops[op] = Op::Nullable { null_index, nulls, end };
     }
 
     fn branches(&mut self, nulls: Span, nodes: &[Node]) {
         let start = self.program.branches.len();
         self.program.branches.resize(start + nodes.len(), 0);
-        self.push(Op::Branch {
-            starts: Span {
-                start: index(start),
-                len: index(nodes.len()),
-            },
-        });
+        self.push(Op::Branch { starts: Span { start: index(start), len: index(nodes.len()) } });
         let mut jumps = Vec::with_capacity(nodes.len());
         for (branch, node) in nodes.iter().enumerate() {
             self.program.branches[start + branch] = self.place();
@@ -379,10 +326,7 @@ impl Emit<'_> {
             self.list_slots(node);
         }
         let len = self.program.slot_lists.len() - start;
-        Span {
-            start: index(start),
-            len: index(len),
-        }
+        Span { start: index(start), len: index(len) }
     }
 
     fn list_slots(&mut self, node: &Node) {

@@ -136,9 +136,7 @@ impl AvroPlan {
                 _ => want(field).and_then(|slot| u32::try_from(slot).ok()),
             })
             .collect();
-        Ok(AvroPlan {
-            program: emit::Program::of(&shape, &watched),
-        })
+        Ok(AvroPlan { program: emit::Program::of(&shape, &watched) })
     }
 
     /// Parses a schema's JSON text and compiles it.

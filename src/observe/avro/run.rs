@@ -25,11 +25,7 @@ pub(super) fn run<'a>(
         slots,
     };
     run.range(program.root.start, program.root.end)?;
-    if run.cursor.is_empty() {
-        Ok(())
-    } else {
-        Err(DecodeError::TrailingBytes)
-    }
+    if run.cursor.is_empty() { Ok(()) } else { Err(DecodeError::TrailingBytes) }
 }
 
 struct Run<'a, 's> {
@@ -88,11 +84,7 @@ impl<'a> Run<'a, '_> {
                 Op::SkipSized => {
                     self.cursor.sized()?;
                 }
-                Op::Nullable {
-                    null_index,
-                    nulls,
-                    end,
-                } => {
+                Op::Nullable { null_index, nulls, end } => {
                     if self.is_null(null_index)? {
                         self.set_null(nulls);
                         at = end as usize;
@@ -125,10 +117,7 @@ impl<'a> Run<'a, '_> {
                 let symbols = self.program.enums.get(symbols as usize);
                 let symbol = symbols.and_then(|symbols| symbols.get(index));
                 let symbol = symbol.ok_or(DecodeError::BadEnum)?.as_str();
-                self.set(
-                    slot,
-                    Slot::Text(symbol.get(..self.text_bytes).unwrap_or(symbol)),
-                );
+                self.set(slot, Slot::Text(symbol.get(..self.text_bytes).unwrap_or(symbol)));
             }
             Op::Bytes { slot } => {
                 let bytes = self.cursor.sized()?;
@@ -245,9 +234,7 @@ impl<'a> Run<'a, '_> {
             let bytes = match told {
                 _ if count == 0 => return Ok(()),
                 Some(bytes) => bytes,
-                None => usize::try_from(count)
-                    .unwrap_or(usize::MAX)
-                    .saturating_mul(size as usize),
+                None => usize::try_from(count).unwrap_or(usize::MAX).saturating_mul(size as usize),
             };
             self.cursor.take(bytes)?;
         }

@@ -36,11 +36,7 @@ pub(super) enum Node {
     /// Branches in order.
     Union(Vec<Node>),
     /// An array's items, or a map's keys and values.
-    Items {
-        node: Box<Node>,
-        is_map: bool,
-        field: Option<usize>,
-    },
+    Items { node: Box<Node>, is_map: bool, field: Option<usize> },
     /// A record met inside itself: index into [`Shape::recursive`].
     Again(usize),
 }
@@ -91,11 +87,7 @@ impl Shape {
             let record = walk.named(&name)?;
             recursive.push(walk.node(record, &Place::root(None))?);
         }
-        Ok(Shape {
-            fields: walk.fields,
-            root,
-            recursive,
-        })
+        Ok(Shape { fields: walk.fields, root, recursive })
     }
 }
 
@@ -114,13 +106,7 @@ struct Place<'s> {
 
 impl Place<'_> {
     fn root(path: Option<String>) -> Place<'static> {
-        Place {
-            path,
-            nullable: false,
-            field: None,
-            namespace: None,
-            depth: 0,
-        }
+        Place { path, nullable: false, field: None, namespace: None, depth: 0 }
     }
 }
 
@@ -163,9 +149,7 @@ impl<'s> Walk<'s> {
         }
         match schema {
             Schema::Ref { name } => {
-                let name = name
-                    .fully_qualified_name(place.namespace.as_deref())
-                    .into_owned();
+                let name = name.fully_qualified_name(place.namespace.as_deref()).into_owned();
                 let target = self.named(&name)?;
                 self.node(target, place)
             }
@@ -182,10 +166,7 @@ impl<'s> Walk<'s> {
         record: &'s RecordSchema,
         place: &Place<'s>,
     ) -> Result<Node, CompileError> {
-        let name = record
-            .name
-            .fully_qualified_name(place.namespace.as_deref())
-            .into_owned();
+        let name = record.name.fully_qualified_name(place.namespace.as_deref()).into_owned();
         if self.open.contains(&name) {
             let met = self.again.iter().position(|known| *known == name);
             return Ok(Node::Again(met.unwrap_or_else(|| {
@@ -211,15 +192,9 @@ impl<'s> Walk<'s> {
     }
 
     fn union(&mut self, union: &'s UnionSchema, place: &Place<'s>) -> Result<Node, CompileError> {
-        let has_null = union
-            .variants()
-            .iter()
-            .any(|variant| matches!(variant, Schema::Null));
-        let inside = Place {
-            nullable: place.nullable || has_null,
-            depth: place.depth + 1,
-            ..place.clone()
-        };
+        let has_null = union.variants().iter().any(|variant| matches!(variant, Schema::Null));
+        let inside =
+            Place { nullable: place.nullable || has_null, depth: place.depth + 1, ..place.clone() };
         let mut nodes = Vec::with_capacity(union.variants().len());
         for variant in union.variants() {
             nodes.push(match variant {
@@ -238,17 +213,9 @@ impl<'s> Walk<'s> {
     ) -> Result<Node, CompileError> {
         let about = About::plain(FoundKind::Composite, if is_map { "map" } else { "array" });
         let field = self.found(about, place);
-        let inside = Place {
-            path: None,
-            depth: place.depth + 1,
-            ..place.clone()
-        };
+        let inside = Place { path: None, depth: place.depth + 1, ..place.clone() };
         let node = Box::new(self.node(items, &inside)?);
-        Ok(Node::Items {
-            node,
-            is_map,
-            field,
-        })
+        Ok(Node::Items { node, is_map, field })
     }
 
     fn leaf(&mut self, schema: &'s Schema, place: &Place<'s>) -> Node {
@@ -267,10 +234,7 @@ impl<'s> Walk<'s> {
         let index = self.fields.len();
         self.by_path.insert(path.clone(), index);
         let default = place.field.and_then(|field| field.default.as_ref());
-        let doc = place
-            .field
-            .and_then(|field| field.doc.as_deref())
-            .or(about.doc);
+        let doc = place.field.and_then(|field| field.doc.as_deref()).or(about.doc);
         self.fields.push(FoundField {
             kind: about.kind,
             schema: SchemaField {
@@ -298,20 +262,11 @@ struct About<'s> {
 
 impl<'s> About<'s> {
     fn plain(kind: FoundKind, type_name: &'static str) -> About<'s> {
-        About {
-            kind,
-            type_name,
-            logical_type: None,
-            symbols: &[],
-            doc: None,
-        }
+        About { kind, type_name, logical_type: None, symbols: &[], doc: None }
     }
 
     fn logical(kind: FoundKind, type_name: &'static str, logical: impl Into<String>) -> About<'s> {
-        About {
-            logical_type: Some(logical.into()),
-            ..About::plain(kind, type_name)
-        }
+        About { logical_type: Some(logical.into()), ..About::plain(kind, type_name) }
     }
 }
 
@@ -328,40 +283,22 @@ fn leaf_of(schema: &Schema) -> (Leaf, About<'_>) {
         Schema::Enum(symbols) => {
             let about = About::plain(Text, "enum");
             let doc = symbols.doc.as_deref();
-            (
-                Leaf::Enum(symbols.symbols.clone()),
-                About {
-                    symbols: &symbols.symbols,
-                    doc,
-                    ..about
-                },
-            )
+            (Leaf::Enum(symbols.symbols.clone()), About { symbols: &symbols.symbols, doc, ..about })
         }
         Schema::Fixed(fixed) => {
             let about = About::plain(Bytes, "fixed");
-            (
-                Leaf::Fixed(fixed.size),
-                About {
-                    doc: fixed.doc.as_deref(),
-                    ..about
-                },
-            )
+            (Leaf::Fixed(fixed.size), About { doc: fixed.doc.as_deref(), ..about })
         }
-        Schema::Duration(fixed) => (
-            Leaf::Fixed(fixed.size),
-            About::logical(Bytes, "fixed", "duration"),
-        ),
+        Schema::Duration(fixed) => {
+            (Leaf::Fixed(fixed.size), About::logical(Bytes, "fixed", "duration"))
+        }
         Schema::Decimal(decimal) => decimal_of(decimal),
-        Schema::BigDecimal => (
-            Leaf::BigDecimal,
-            About::logical(Number, "bytes", "big-decimal"),
-        ),
+        Schema::BigDecimal => (Leaf::BigDecimal, About::logical(Number, "bytes", "big-decimal")),
         Schema::Uuid(UuidSchema::String) => (Leaf::Text, About::logical(Text, "string", "uuid")),
         Schema::Uuid(UuidSchema::Bytes) => (Leaf::Bytes, About::logical(Bytes, "bytes", "uuid")),
-        Schema::Uuid(UuidSchema::Fixed(fixed)) => (
-            Leaf::Fixed(fixed.size),
-            About::logical(Bytes, "fixed", "uuid"),
-        ),
+        Schema::Uuid(UuidSchema::Fixed(fixed)) => {
+            (Leaf::Fixed(fixed.size), About::logical(Bytes, "fixed", "uuid"))
+        }
         Schema::Date
         | Schema::TimeMillis
         | Schema::TimeMicros
@@ -385,19 +322,12 @@ fn decimal_of(decimal: &DecimalSchema) -> (Leaf, About<'_>) {
     let scale = i64::try_from(decimal.scale).unwrap_or(i64::MAX);
     let logical = format!("decimal({},{})", decimal.precision, decimal.scale);
     match &decimal.inner {
-        InnerDecimalSchema::Bytes => (
-            Leaf::Decimal { scale },
-            About::logical(FoundKind::Number, "bytes", logical),
-        ),
+        InnerDecimalSchema::Bytes => {
+            (Leaf::Decimal { scale }, About::logical(FoundKind::Number, "bytes", logical))
+        }
         InnerDecimalSchema::Fixed(fixed) => {
             let about = About::logical(FoundKind::Number, "fixed", logical);
-            (
-                Leaf::FixedDecimal {
-                    size: fixed.size,
-                    scale,
-                },
-                about,
-            )
+            (Leaf::FixedDecimal { size: fixed.size, scale }, about)
         }
     }
 }
@@ -423,11 +353,7 @@ fn widen(field: &mut FoundField, about: &About<'_>, nullable: bool) {
     }
     let schema = &mut field.schema;
     schema.nullable |= nullable;
-    if !schema
-        .type_name
-        .split('|')
-        .any(|name| name == about.type_name)
-    {
+    if !schema.type_name.split('|').any(|name| name == about.type_name) {
         schema.type_name = format!("{}|{}", schema.type_name, about.type_name);
     }
     if schema.logical_type.is_none() {
@@ -441,11 +367,7 @@ fn widen(field: &mut FoundField, about: &About<'_>, nullable: bool) {
 }
 
 fn join(path: &str, name: &str) -> String {
-    if path.is_empty() {
-        name.to_owned()
-    } else {
-        format!("{path}.{name}")
-    }
+    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }
 
 fn cut(words: &str) -> String {

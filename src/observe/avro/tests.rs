@@ -3,11 +3,7 @@
 
 use super::*;
 
-const LIMITS: DecodeLimits = DecodeLimits {
-    depth: 8,
-    text_bytes: 6,
-    paths: 0,
-};
+const LIMITS: DecodeLimits = DecodeLimits { depth: 8, text_bytes: 6, paths: 0 };
 
 fn record(fields: &str) -> String {
     format!(r#"{{"type": "record", "name": "R", "fields": [{fields}]}}"#)
@@ -45,11 +41,7 @@ fn null_branch_makes_every_path_below_null() {
 
     check(&schema, &[0], Ok(&[Slot::Null, Slot::Null]));
     check(&schema, &[2, 2, 2], Ok(&[Slot::Integer(1), Slot::Null]));
-    check(
-        &schema,
-        &[2, 2, 0, 2, b'x'],
-        Ok(&[Slot::Integer(1), Slot::Text("x")]),
-    );
+    check(&schema, &[2, 2, 0, 2, b'x'], Ok(&[Slot::Integer(1), Slot::Text("x")]));
     check(&schema, &[4], Err(DecodeError::BadBranch));
     check(&schema, &[1], Err(DecodeError::BadBranch));
 }
@@ -65,28 +57,12 @@ fn branches_share_paths_and_leave_the_others_absent() {
     );
     let (absent, after) = (Slot::Absent, Slot::Integer(5));
 
-    check(
-        &schema,
-        &[0, 10],
-        Ok(&[Slot::Null, Slot::Null, Slot::Null, after]),
-    );
-    check(
-        &schema,
-        &[2, 2, 10],
-        Ok(&[Slot::Integer(1), absent, absent, after]),
-    );
-    check(
-        &schema,
-        &[4, 2, b'x', 10],
-        Ok(&[Slot::Text("x"), absent, absent, after]),
-    );
+    check(&schema, &[0, 10], Ok(&[Slot::Null, Slot::Null, Slot::Null, after]));
+    check(&schema, &[2, 2, 10], Ok(&[Slot::Integer(1), absent, absent, after]));
+    check(&schema, &[4, 2, b'x', 10], Ok(&[Slot::Text("x"), absent, absent, after]));
     let both = [absent, Slot::Integer(1), Slot::Integer(2), after];
     check(&schema, &[6, 2, 4, 10], Ok(&both));
-    check(
-        &schema,
-        &[8, 2, b'x', 10],
-        Ok(&[absent, Slot::Text("x"), absent, after]),
-    );
+    check(&schema, &[8, 2, b'x', 10], Ok(&[absent, Slot::Text("x"), absent, after]));
 
     let fields = schema_fields(&parse_schema(&schema).unwrap()).unwrap();
     let types: Vec<_> = fields.iter().map(|field| &*field.type_name).collect();
@@ -98,39 +74,20 @@ fn arrays_and_maps_are_skipped_in_all_their_layouts() {
     let after = Ok(&[Slot::Integer(5)][..]);
     for (items, body) in [
         (r#"{"type": "array", "items": "string"}"#, &[0, 10][..]),
-        (
-            r#"{"type": "array", "items": "string"}"#,
-            &[4, 2, b'a', 0, 0, 10],
-        ),
-        (
-            r#"{"type": "array", "items": "string"}"#,
-            &[3, 6, 2, b'a', 0, 0, 10],
-        ),
-        (
-            r#"{"type": "array", "items": "string"}"#,
-            &[2, 2, b'a', 1, 2, 0, 0, 10],
-        ),
-        (
-            r#"{"type": "array", "items": "float"}"#,
-            &[4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 10],
-        ),
-        (
-            r#"{"type": "array", "items": "null"}"#,
-            &[0x80, 0x80, 0x80, 0x80, 0x10, 0, 10],
-        ),
-        (
-            r#"{"type": "map", "values": "double"}"#,
-            &[2, 2, b'k', 0, 0, 0, 0, 0, 0, 0, 0, 0, 10],
-        ),
+        (r#"{"type": "array", "items": "string"}"#, &[4, 2, b'a', 0, 0, 10]),
+        (r#"{"type": "array", "items": "string"}"#, &[3, 6, 2, b'a', 0, 0, 10]),
+        (r#"{"type": "array", "items": "string"}"#, &[2, 2, b'a', 1, 2, 0, 0, 10]),
+        (r#"{"type": "array", "items": "float"}"#, &[4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 10]),
+        (r#"{"type": "array", "items": "null"}"#, &[0x80, 0x80, 0x80, 0x80, 0x10, 0, 10]),
+        (r#"{"type": "map", "values": "double"}"#, &[2, 2, b'k', 0, 0, 0, 0, 0, 0, 0, 0, 0, 10]),
         (r#"{"type": "map", "values": "null"}"#, &[2, 2, b'k', 0, 10]),
         (
             r#"{"type": "array", "items": {"type": "array", "items": ["null", "int"]}}"#,
             &[4, 4, 0, 2, 2, 0, 2, 0, 0, 0, 10],
         ),
     ] {
-        let schema = record(&format!(
-            r#"{{"name": "a", "type": {items}}}, {{"name": "n", "type": "int"}}"#
-        ));
+        let schema =
+            record(&format!(r#"{{"name": "a", "type": {items}}}, {{"name": "n", "type": "int"}}"#));
         check(&schema, body, after);
     }
 }
@@ -138,23 +95,14 @@ fn arrays_and_maps_are_skipped_in_all_their_layouts() {
 #[test]
 fn blocks_that_lie_are_errors() {
     for (items, body, expected) in [
-        (
-            "string",
-            &[0xfe, 0xff, 0xff, 0xff, 0xff, 1, 2][..],
-            DecodeError::Truncated,
-        ),
-        (
-            "double",
-            &[0xfe, 0xff, 0xff, 0xff, 0xff, 1, 2],
-            DecodeError::Truncated,
-        ),
+        ("string", &[0xfe, 0xff, 0xff, 0xff, 0xff, 1, 2][..], DecodeError::Truncated),
+        ("double", &[0xfe, 0xff, 0xff, 0xff, 0xff, 1, 2], DecodeError::Truncated),
         ("string", &[1, 8, 0], DecodeError::Truncated),
         ("string", &[1, 1, 0], DecodeError::BadLength),
         ("double", &[1, 1, 0], DecodeError::BadLength),
     ] {
-        let schema = record(&format!(
-            r#"{{"name": "a", "type": {{"type": "array", "items": "{items}"}}}}"#
-        ));
+        let schema =
+            record(&format!(r#"{{"name": "a", "type": {{"type": "array", "items": "{items}"}}}}"#));
         check(&schema, body, Err(expected));
     }
 }
@@ -162,9 +110,7 @@ fn blocks_that_lie_are_errors() {
 #[test]
 fn array_beside_scalars_is_composite() {
     let array = r#"{"type": "array", "items": "int"}"#;
-    let schema = record(&format!(
-        r#"{{"name": "a", "type": ["null", "string", {array}]}}"#
-    ));
+    let schema = record(&format!(r#"{{"name": "a", "type": ["null", "string", {array}]}}"#));
 
     check(&schema, &[2, 2, b'x'], Ok(&[Slot::Text("x")]));
     check(&schema, &[4, 2, 2, 0], Ok(&[Slot::Composite]));
@@ -190,11 +136,7 @@ fn record_inside_itself_is_skipped_to_the_depth_limit() {
 
 #[test]
 fn record_made_of_itself_is_too_deep_and_does_not_loop() {
-    check(
-        &record(r#"{"name": "r", "type": "R"}"#),
-        &[],
-        Err(DecodeError::TooDeep),
-    );
+    check(&record(r#"{"name": "r", "type": "R"}"#), &[], Err(DecodeError::TooDeep));
 }
 
 #[test]
@@ -204,11 +146,7 @@ fn names_that_multiply_are_not_compiled() {
         inner = format!(
             r#"{{"type": "record", "name": "L{level}", "fields": [
                 {{"name": "a", "type": {inner}}}, {{"name": "b", "type": "L{}"}}]}}"#,
-            if level == 0 {
-                "X".to_owned()
-            } else {
-                (level - 1).to_string()
-            }
+            if level == 0 { "X".to_owned() } else { (level - 1).to_string() }
         );
         if level == 0 {
             inner = inner.replace(r#""LX""#, r#""double""#);
@@ -222,11 +160,7 @@ fn names_that_multiply_are_not_compiled() {
 
 #[test]
 fn root_must_be_made_of_records() {
-    for schema in [
-        r#""string""#,
-        r#"["null", "string"]"#,
-        r#"{"type": "array", "items": "int"}"#,
-    ] {
+    for schema in [r#""string""#, r#"["null", "string"]"#, r#"{"type": "array", "items": "int"}"#] {
         let result = AvroPlan::parse(schema, &mut |_| None);
         assert_eq!(result.unwrap_err(), CompileError::NotARecord, "{schema}");
     }
@@ -261,11 +195,7 @@ fn text_and_bytes_are_cut_at_the_limit() {
 
     let body = [&[16], "aaaaaé".as_bytes(), b"x\x10bbbbbbbb"].concat();
 
-    check(
-        &schema,
-        &body,
-        Ok(&[Slot::Text("aaaaa"), Slot::Bytes(b"bbbbbb")]),
-    );
+    check(&schema, &body, Ok(&[Slot::Text("aaaaa"), Slot::Bytes(b"bbbbbb")]));
 }
 
 #[test]
@@ -276,18 +206,10 @@ fn values_outside_their_type_are_errors() {
         (symbols, &[2], DecodeError::BadEnum),
         (symbols, &[1], DecodeError::BadEnum),
         (r#""string""#, &[2, 0xff], DecodeError::BadUtf8),
-        (
-            r#"{"type": "bytes", "logicalType": "big-decimal"}"#,
-            &[2, 9],
-            DecodeError::BadDecimal,
-        ),
+        (r#"{"type": "bytes", "logicalType": "big-decimal"}"#, &[2, 9], DecodeError::BadDecimal),
     ] {
         let (plan, _) = watch_all(&record(&format!(r#"{{"name": "f", "type": {kind}}}"#)));
-        assert_eq!(
-            plan.decode(body, &LIMITS, &mut [Slot::Absent]),
-            Err(expected),
-            "{kind}"
-        );
+        assert_eq!(plan.decode(body, &LIMITS, &mut [Slot::Absent]), Err(expected), "{kind}");
     }
 }
 

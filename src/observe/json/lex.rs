@@ -187,11 +187,7 @@ impl<'a> Lexer<'a> {
             return Ok(());
         }
         let is_cut = word.as_bytes().starts_with(rest);
-        Err(if is_cut {
-            DecodeError::Truncated
-        } else {
-            DecodeError::BadJson
-        })
+        Err(if is_cut { DecodeError::Truncated } else { DecodeError::BadJson })
     }
 
     /// Digits, at least one. What they mean is added to `value`, wrapping beyond 19 digits.
@@ -248,10 +244,7 @@ impl<'a> Lexer<'a> {
             return Ok(Number::Float(if is_negative { -size } else { size }));
         }
         let written = self.text.get(start..self.at).unwrap_or_default();
-        written
-            .parse()
-            .map(Number::Float)
-            .map_err(|_| DecodeError::BadJson)
+        written.parse().map(Number::Float).map_err(|_| DecodeError::BadJson)
     }
 
     /// Leaves a value out. `depth` is how many levels it may still nest.

@@ -58,11 +58,7 @@ impl JsonPlan {
     /// A plan that has met nothing.
     #[must_use]
     pub fn new() -> JsonPlan {
-        JsonPlan {
-            trie: Trie::new(),
-            scratch: Scratch::default(),
-            skipped: 0,
-        }
+        JsonPlan { trie: Trie::new(), scratch: Scratch::default(), skipped: 0 }
     }
 
     /// Decodes one record.
@@ -94,13 +90,7 @@ impl JsonPlan {
             return Err(DecodeError::BadMagic);
         }
         let depth = limits.depth.min(DEPTH_MAX);
-        let mut pass = Pass {
-            plan: self,
-            lexer,
-            limits,
-            want,
-            slots,
-        };
+        let mut pass = Pass { plan: self, lexer, limits, want, slots };
         pass.object(NodeId::ROOT, depth)?;
         pass.lexer.finish()?;
         self.hand_on(slots);
@@ -160,9 +150,7 @@ impl<'a> Pass<'_, '_, 'a> {
             match child {
                 Some(id) => {
                     let slots = &mut *self.slots;
-                    self.plan
-                        .trie
-                        .enter(id, &mut |slot| put(slots, slot, Slot::Absent));
+                    self.plan.trie.enter(id, &mut |slot| put(slots, slot, Slot::Absent));
                     self.value(id, depth)?;
                 }
                 None => {

@@ -3,21 +3,12 @@
 use super::*;
 use crate::observe::recycle;
 
-const LIMITS: DecodeLimits = DecodeLimits {
-    depth: 4,
-    text_bytes: 8,
-    paths: 6,
-};
+const LIMITS: DecodeLimits = DecodeLimits { depth: 4, text_bytes: 8, paths: 6 };
 
 /// Watches every path met, in the order met, and keeps their names.
 fn decode_all(plan: &mut JsonPlan, paths: &mut Vec<String>, body: &str) -> Result<(), DecodeError> {
     let mut slots = Vec::new();
-    plan.decode(
-        body.as_bytes(),
-        &LIMITS,
-        &mut |path, _| all(paths, path),
-        &mut slots,
-    )
+    plan.decode(body.as_bytes(), &LIMITS, &mut |path, _| all(paths, path), &mut slots)
 }
 
 fn all(paths: &mut Vec<String>, path: &str) -> Option<usize> {
@@ -36,11 +27,7 @@ fn check(body: &str, expected: &[(&str, Slot<'_>)]) {
         let mut want = |path: &str, _: &Slot<'_>| all(&mut paths, path);
         let result = plan.decode(body.as_bytes(), &LIMITS, &mut want, &mut slots);
         assert_eq!(result, Ok(()), "{body}");
-        let found: Vec<_> = paths
-            .iter()
-            .map(String::as_str)
-            .zip(slots.iter().copied())
-            .collect();
+        let found: Vec<_> = paths.iter().map(String::as_str).zip(slots.iter().copied()).collect();
         assert_eq!(found, expected, "{body}");
         kept = recycle(slots);
     }
@@ -48,11 +35,7 @@ fn check(body: &str, expected: &[(&str, Slot<'_>)]) {
 
 fn check_error(body: &str, expected: DecodeError) {
     let mut plan = JsonPlan::new();
-    assert_eq!(
-        decode_all(&mut plan, &mut Vec::new(), body),
-        Err(expected),
-        "{body}"
-    );
+    assert_eq!(decode_all(&mut plan, &mut Vec::new(), body), Err(expected), "{body}");
     let blind = plan.decode(body.as_bytes(), &LIMITS, &mut |_, _| None, &mut Vec::new());
     assert_eq!(blind, Err(expected), "{body}");
 }
@@ -78,18 +61,9 @@ fn whole_numbers_that_fit_are_integers() {
         ("-0", Slot::Integer(0)),
         ("9223372036854775807", Slot::Integer(i64::MAX)),
         ("-9223372036854775808", Slot::Integer(i64::MIN)),
-        (
-            "9223372036854775808",
-            Slot::Float(9_223_372_036_854_775_808.0),
-        ),
-        (
-            "-9223372036854775809",
-            Slot::Float(-9_223_372_036_854_775_808.0),
-        ),
-        (
-            "123456789012345678901234567890",
-            Slot::Float(1.234_567_890_123_456_8e29),
-        ),
+        ("9223372036854775808", Slot::Float(9_223_372_036_854_775_808.0)),
+        ("-9223372036854775809", Slot::Float(-9_223_372_036_854_775_808.0)),
+        ("123456789012345678901234567890", Slot::Float(1.234_567_890_123_456_8e29)),
         ("1.0", Slot::Float(1.0)),
         ("-19.95", Slot::Float(-19.95)),
         ("1e3", Slot::Float(1e3)),
@@ -142,19 +116,11 @@ fn last_of_equal_keys_counts() {
 fn last_of_equal_objects_counts_whole() {
     check(
         r#"{"a": {"x": 1, "z": "\n"}, "a": {"y": 2}}"#,
-        &[
-            ("a.x", Slot::Absent),
-            ("a.z", Slot::Absent),
-            ("a.y", Slot::Integer(2)),
-        ],
+        &[("a.x", Slot::Absent), ("a.z", Slot::Absent), ("a.y", Slot::Integer(2))],
     );
     check(
         r#"{"a": {"x": 1}, "b": 3, "a": null}"#,
-        &[
-            ("a.x", Slot::Absent),
-            ("b", Slot::Integer(3)),
-            ("a", Slot::Null),
-        ],
+        &[("a.x", Slot::Absent), ("b", Slot::Integer(3)), ("a", Slot::Null)],
     );
 }
 
@@ -171,8 +137,7 @@ fn composite_is_told_only_where_a_scalar_was_met() {
     ] {
         let mut slots = vec![Slot::Absent; paths.len()];
         let mut want = |path: &str, _: &Slot<'_>| all(&mut paths, path);
-        plan.decode(body.as_bytes(), &LIMITS, &mut want, &mut slots)
-            .unwrap();
+        plan.decode(body.as_bytes(), &LIMITS, &mut want, &mut slots).unwrap();
         assert_eq!(slots.first().copied(), expected, "{body}");
     }
 }
@@ -207,15 +172,10 @@ fn paths_beyond_the_limit_are_skipped_and_counted() {
 fn order_of_keys_may_change() {
     let mut plan = JsonPlan::new();
     let mut paths = Vec::new();
-    for body in [
-        r#"{"a":1,"b":2,"c":3}"#,
-        r#"{"c":3,"a":1,"b":2}"#,
-        r#"{"c":3,"b":2}"#,
-    ] {
+    for body in [r#"{"a":1,"b":2,"c":3}"#, r#"{"c":3,"a":1,"b":2}"#, r#"{"c":3,"b":2}"#] {
         let mut slots = vec![Slot::Absent; 3];
         let mut want = |path: &str, _: &Slot<'_>| all(&mut paths, path);
-        plan.decode(body.as_bytes(), &LIMITS, &mut want, &mut slots)
-            .unwrap();
+        plan.decode(body.as_bytes(), &LIMITS, &mut want, &mut slots).unwrap();
         assert_eq!(slots[1..], [Slot::Integer(2), Slot::Integer(3)], "{body}");
     }
 }
@@ -265,12 +225,8 @@ fn every_prefix_is_truncated() {
 
 #[test]
 fn text_that_is_not_utf8_is_refused() {
-    let result = JsonPlan::new().decode(
-        b"{\"a\":\"\xff\"}",
-        &LIMITS,
-        &mut |_, _| None,
-        &mut Vec::new(),
-    );
+    let result =
+        JsonPlan::new().decode(b"{\"a\":\"\xff\"}", &LIMITS, &mut |_, _| None, &mut Vec::new());
     assert_eq!(result, Err(DecodeError::BadUtf8));
 }
 
@@ -280,10 +236,7 @@ fn nesting_is_bounded() {
     check_error(r#"{"a":{"a":{"a":[[]]}}}"#, DecodeError::TooDeep);
     check_error(r#"{"a":{"a":{"a":{"a":{}}}}}"#, DecodeError::TooDeep);
     let deep = format!(r#"{{"a":{}"#, "[".repeat(1 << 20));
-    let limits = DecodeLimits {
-        depth: usize::MAX,
-        ..LIMITS
-    };
+    let limits = DecodeLimits { depth: usize::MAX, ..LIMITS };
     let result =
         JsonPlan::new().decode(deep.as_bytes(), &limits, &mut |_, _| None, &mut Vec::new());
     assert_eq!(result, Err(DecodeError::TooDeep));

@@ -74,11 +74,7 @@ impl Node {
 
 impl Trie {
     pub(super) fn new() -> Trie {
-        Trie {
-            nodes: vec![Node::new(String::new(), "", 0)],
-            record: 0,
-            met: Vec::new(),
-        }
+        Trie { nodes: vec![Node::new(String::new(), "", 0)], record: 0, met: Vec::new() }
     }
 
     /// Paths remembered.
@@ -126,10 +122,7 @@ impl Trie {
         paths_max: usize,
     ) -> Option<(NodeId, usize)> {
         let above = self.node(parent);
-        let place = match above
-            .sorted
-            .binary_search_by(|id| (*self.node(*id).key).cmp(key))
-        {
+        let place = match above.sorted.binary_search_by(|id| (*self.node(*id).key).cmp(key)) {
             Ok(place) => {
                 let id = above.sorted[place];
                 return Some((id, self.node(id).order));
@@ -141,11 +134,7 @@ impl Trie {
         }
         let id = NodeId(u32::try_from(self.nodes.len()).ok()?);
         let is_root = parent == NodeId::ROOT;
-        let path = if is_root {
-            key.to_owned()
-        } else {
-            format!("{}.{key}", above.path)
-        };
+        let path = if is_root { key.to_owned() } else { format!("{}.{key}", above.path) };
         let order = above.children.len();
         self.nodes.push(Node::new(path, key, order));
         let above = &mut self.nodes[parent.0 as usize];

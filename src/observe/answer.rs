@@ -1,0 +1,53 @@
+//! What the runtime and observe say to each other besides records and messages.
+
+/// What became of a record handed to [`super::Observe::record`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// It has its outcome and is counted; the offset moves on.
+    Done,
+    /// Its schema is not known: hand it in by [`super::Observe::schema`], then hand in the same
+    /// record again. Nothing was counted.
+    NeedSchema(u32),
+    /// It lies too far ahead of what assess has closed, and there is no layout yet: pause the
+    /// partition until [`super::Observe::layout`] was called, then hand in the same record again.
+    /// Nothing was counted.
+    Ahead,
+}
+
+/// A schema as the registry tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegisteredSchema {
+    /// Its id.
+    pub id: u32,
+    /// Its text: Avro, or JSON Schema.
+    pub schema: String,
+    /// Subject it is registered under, where known.
+    pub subject: Option<String>,
+    /// Version number within the subject, where known.
+    pub number: Option<u32>,
+}
+
+/// What the registry says of a schema id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SchemaAnswer {
+    /// This is it.
+    Known(RegisteredSchema),
+    /// There is none of that id; records that need it are set aside.
+    Unknown,
+    /// There is one that cannot be read, and why; records that need it are set aside.
+    Unreadable(String),
+}
+
+/// The offset to commit for one source partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceCommit {
+    /// Topic.
+    pub topic: String,
+    /// Partition.
+    pub partition: i32,
+    /// First offset not read.
+    pub next_offset: i64,
+    /// Highest event time as decimal milliseconds, or empty; [`super::Observe::assign`] takes it
+    /// back.
+    pub metadata: String,
+}

@@ -1,0 +1,84 @@
+//! Judges a record's time: in time, late, past or future.
+//!
+//! Late is held against what the record's own partition has shown before it; past and future are
+//! held against the record's own Kafka timestamp, and not judged where it has none.
+
+use crate::config::plan::TimeBounds;
+use crate::event::time::{EventTime, WindowSize};
+
+/// How a role judges time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Timeliness {
+    /// Window; outcomes have none and are never late.
+    pub(super) window: Option<WindowSize>,
+    /// Lateness allowed. *Units*: milliseconds.
+    pub(super) lateness_ms: i64,
+    /// Plausible times.
+    pub(super) bounds: TimeBounds,
+}
+
+/// The verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// To be counted.
+    InTime,
+    /// Its window ended too long ago.
+    Late,
+    /// Implausibly old.
+    Past,
+    /// Implausibly new.
+    Future,
+}
+
+impl Timeliness {
+    /// Judges `time` of a record with the Kafka timestamp `append_ms`, in a partition whose
+    /// highest event time before it is `highest`.
+    pub(super) fn judge(
+        &self,
+        time: EventTime,
+        append_ms: i64,
+        highest: Option<EventTime>,
+    ) -> Standing {
+        if append_ms >= 0 {
+            let append = EventTime(append_ms);
+            if append.since_ms(time) > self.bounds.past_ms {
+                return Standing::Past;
+            }
+            if time.since_ms(append) > self.bounds.future_ms {
+                return Standing::Future;
+            }
+        }
+        let (Some(window), Some(highest)) = (self.window, highest) else {
+            return Standing::InTime;
+        };
+        let last_call = window.end_of(window.start_of(time)).plus_ms(self.lateness_ms);
+        if last_call < highest { Standing::Late } else { Standing::InTime }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_bound_is_inclusive() {
+        let timeliness = Timeliness {
+            window: WindowSize::from_ms(100),
+            lateness_ms: 10,
+            bounds: TimeBounds { past_ms: 1_000, future_ms: 500 },
+        };
+        let check = |time, append_ms, highest: Option<i64>, expected| {
+            let standing = timeliness.judge(EventTime(time), append_ms, highest.map(EventTime));
+            assert_eq!(standing, expected, "{time} {append_ms} {highest:?}");
+        };
+
+        check(50, 50, None, Standing::InTime);
+        check(50, 50, Some(110), Standing::InTime);
+        check(50, 50, Some(111), Standing::Late);
+        check(0, 1_000, None, Standing::InTime);
+        check(0, 1_001, None, Standing::Past);
+        check(500, 0, None, Standing::InTime);
+        check(501, 0, None, Standing::Future);
+        check(501, -1, None, Standing::InTime);
+    }
+}

@@ -1,0 +1,190 @@
+//! One topic: its roles, its partitions, and how its records are decoded.
+
+use std::collections::BTreeMap;
+
+use super::dataset::Dataset;
+use super::engine::{Decided, Engine, Written};
+use super::framing::{DecodeError, DecodeLimits, Framed, recycle};
+use super::json::JsonPlan;
+use super::partition::Partition;
+use super::place::View;
+use super::quarantine::Trouble;
+use super::record::SourceRecord;
+use super::roles::{Paths, Role, TopicRoles};
+use super::schemas::{self, Plans, Schemas, State};
+use super::slot::Slot;
+use crate::config::plan::Limits;
+use crate::event::time::EventTime;
+
+/// A topic that is read.
+#[derive(Debug)]
+pub(super) struct Topic {
+    /// Its name.
+    pub(super) name: String,
+    /// What it is read for.
+    pub(super) roles: Vec<Role>,
+    /// Assigned partitions.
+    pub(super) partitions: BTreeMap<i32, Partition>,
+    /// Plans by schema id.
+    pub(super) plans: Plans,
+    paths: Paths,
+    json: JsonPlan,
+    limits: DecodeLimits,
+    record_bytes: usize,
+    /// Empty; kept for its memory.
+    slots: Vec<Slot<'static>>,
+}
+
+/// What decoding came to, before the roles are asked.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// The roles have decided.
+    Decided(Decided),
+    /// The schema is not known.
+    NeedSchema(u32),
+}
+
+impl From<Trouble> for Answer {
+    fn from(trouble: Trouble) -> Answer {
+        Answer::Decided(Decided::SetAside(trouble))
+    }
+}
+
+impl From<DecodeError> for Answer {
+    fn from(error: DecodeError) -> Answer {
+        Answer::from(Trouble::new(error.reason(), String::new()))
+    }
+}
+
+impl Topic {
+    /// A topic none of whose records have been seen.
+    pub(super) fn new(resolved: TopicRoles, limits: &Limits) -> Topic {
+        Topic {
+            name: resolved.name,
+            roles: resolved.roles,
+            partitions: BTreeMap::new(),
+            plans: Plans::new(limits.versions_per_dataset),
+            paths: resolved.paths,
+            json: JsonPlan::new(),
+            limits: DecodeLimits {
+                // Ids and times must be whole; categories are cut where they are counted.
+                text_bytes: limits.record_bytes,
+                ..DecodeLimits::from(limits)
+            },
+            record_bytes: limits.record_bytes,
+            slots: Vec::new(),
+        }
+    }
+
+    /// Decodes a record and asks the roles.
+    pub(super) fn take(
+        &mut self,
+        (record, payload): (&SourceRecord<'_>, &[u8]),
+        engine: &mut Engine,
+        schemas: &mut Schemas,
+        highest: Option<EventTime>,
+    ) -> Answer {
+        if payload.len() > self.record_bytes {
+            let detail = format!("{} bytes", payload.len());
+            return Trouble::new("oversized", detail).into();
+        }
+        match Framed::of(payload) {
+            Ok(Framed::Json(body)) => self.take_json((record, body), engine, highest),
+            Ok(Framed::Avro { schema_id, body }) => {
+                if !self.plans.has(schema_id)
+                    && let Err(answer) = self.plan(schema_id, schemas, &mut engine.datasets)
+                {
+                    return answer;
+                }
+                self.take_registered((record, body), schema_id, engine, highest)
+            }
+            Err(error) => error.into(),
+        }
+    }
+
+    fn plan(
+        &mut self,
+        id: u32,
+        schemas: &mut Schemas,
+        datasets: &mut [Dataset],
+    ) -> Result<(), Answer> {
+        let schema = match schemas.get(id) {
+            None => return Err(Answer::NeedSchema(id)),
+            Some(State::Useless(trouble)) => return Err(trouble.clone().into()),
+            Some(State::Readable(schema)) => schema,
+        };
+        let plan = schemas::compile(id, schema, (&self.roles, &mut self.paths), datasets)?;
+        self.plans.insert(id, plan);
+        Ok(())
+    }
+
+    fn take_registered(
+        &mut self,
+        (record, body): (&SourceRecord<'_>, &[u8]),
+        id: u32,
+        engine: &mut Engine,
+        highest: Option<EventTime>,
+    ) -> Answer {
+        let Some(plan) = self.plans.get(id) else {
+            return Answer::NeedSchema(id);
+        };
+        let mut slots = recycle(std::mem::take(&mut self.slots));
+        slots.resize(self.paths.len(), Slot::Absent);
+        let decoded = match &plan.avro {
+            Some(avro) => avro.decode(body, &self.limits, &mut slots),
+            None => {
+                let roles = (self.roles.as_slice(), &mut self.paths);
+                decode_json(&mut self.json, (body, &self.limits), roles, engine, &mut slots)
+            }
+        };
+        let answer = match decoded {
+            Err(error) => error.into(),
+            Ok(()) => {
+                let view = View { record, slots: &slots };
+                let written = Written {
+                    version: &plan.version,
+                    schema: &plan.schema,
+                    uses: plan.avro.is_some().then_some(plan.uses.as_slice()),
+                    announced: &mut plan.announced,
+                };
+                Answer::Decided(engine.take(&self.roles, view, Some(written), highest))
+            }
+        };
+        self.slots = recycle(slots);
+        answer
+    }
+
+    fn take_json(
+        &mut self,
+        (record, body): (&SourceRecord<'_>, &[u8]),
+        engine: &mut Engine,
+        highest: Option<EventTime>,
+    ) -> Answer {
+        let mut slots = recycle(std::mem::take(&mut self.slots));
+        slots.resize(self.paths.len(), Slot::Absent);
+        let roles = (self.roles.as_slice(), &mut self.paths);
+        let decoded = decode_json(&mut self.json, (body, &self.limits), roles, engine, &mut slots);
+        let answer = match decoded {
+            Err(error) => error.into(),
+            Ok(()) => {
+                let view = View { record, slots: &slots };
+                Answer::Decided(engine.take(&self.roles, view, None, highest))
+            }
+        };
+        self.slots = recycle(slots);
+        answer
+    }
+}
+
+/// Decodes JSON; paths never met are offered to the roles.
+fn decode_json<'a>(
+    plan: &'a mut JsonPlan,
+    (body, limits): (&'a [u8], &DecodeLimits),
+    (roles, paths): (&[Role], &mut Paths),
+    engine: &mut Engine,
+    slots: &mut Vec<Slot<'a>>,
+) -> Result<(), DecodeError> {
+    let mut want =
+        |path: &str, _: &Slot<'_>| schemas::watch(path, (roles, &mut *paths), &mut engine.datasets);
+    plan.decode(body, limits, &mut want, slots)
+}

@@ -1,0 +1,12 @@
+//! Observe from the outside: records in, messages out.
+
+#[path = "observe_behaviour/datasets.rs"]
+mod datasets;
+#[path = "observe_behaviour/merging.rs"]
+mod merging;
+#[path = "observe_behaviour/models.rs"]
+mod models;
+#[path = "observe_behaviour/outcomes_of_records.rs"]
+mod outcomes_of_records;
+#[path = "observe_behaviour/support.rs"]
+mod support;
