@@ -4,5 +4,7 @@ pub mod assess;
 pub mod config;
 pub mod decide;
 pub mod event;
+pub mod observe;
+pub mod publish;
 pub mod sketch;
 pub mod stage;

@@ -24,6 +24,10 @@ impl<'a> SourceRecord<'a> {
     /// The last header of that name, as Kafka's own rule has it.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&'a [u8]> {
-        self.headers.iter().rev().find(|(key, _)| *key == name).map(|(_, value)| *value)
+        self.headers
+            .iter()
+            .rev()
+            .find(|(key, _)| *key == name)
+            .map(|(_, value)| *value)
     }
 }
