@@ -6,5 +6,6 @@ pub mod decide;
 pub mod event;
 pub mod observe;
 pub mod publish;
+pub mod registry;
 pub mod sketch;
 pub mod stage;

@@ -16,4 +16,5 @@ mod tests;
 pub use decode::{DecodeError, Decoded, decode};
 pub use encode::{EncodedEvent, Encoder};
 pub use human::human;
+pub(crate) use schemas::without_credentials;
 pub use schemas::{EventKind, RegisteredEventSchemas};

@@ -152,7 +152,8 @@ impl RegisteredEventSchemas {
     }
 }
 
-fn without_credentials(url: &str) -> String {
+/// A URL as it can be shown: no user information, no slash at the end.
+pub(crate) fn without_credentials(url: &str) -> String {
     let url = url.trim_end_matches('/');
     let Some((scheme, rest)) = url.split_once("://") else {
         return url.to_owned();
