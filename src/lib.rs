@@ -7,5 +7,6 @@ pub mod event;
 pub mod observe;
 pub mod publish;
 pub mod registry;
+pub mod serve;
 pub mod sketch;
 pub mod stage;
