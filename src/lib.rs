@@ -1,6 +1,7 @@
 //! Driftline: which upstream change moved which model's outcomes.
 
 pub mod assess;
+pub mod cli;
 pub mod config;
 pub mod decide;
 pub mod event;
