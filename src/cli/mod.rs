@@ -9,6 +9,7 @@
 )]
 
 mod check;
+mod events;
 mod exit;
 mod logging;
 mod schema;
@@ -31,12 +32,14 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Check(check::Check),
+    Events(events::EventsArgs),
     Schema(schema::SchemaArgs),
 }
 
 const EXAMPLES: &str = "\
 Examples:
   driftline check drift.yaml       say what would be watched, and how to see more
+  driftline events --brokers HOST  print what has been published
   driftline schema config          print the JSON Schema of the configuration
 
 Exit codes:
@@ -53,11 +56,7 @@ pub fn main() -> Exit {
         Err(error) => {
             // Where the terminal is gone there is nobody to tell.
             let _ = error.print();
-            return if error.use_stderr() {
-                Exit::Configuration
-            } else {
-                Exit::Done
-            };
+            return if error.use_stderr() { Exit::Configuration } else { Exit::Done };
         }
     };
     if let Err(message) = logging::start(&cli.logging) {
@@ -70,6 +69,7 @@ pub fn main() -> Exit {
 fn run(verb: &Verb) -> Exit {
     match verb {
         Verb::Check(args) => check::run(args),
+        Verb::Events(args) => events::run(args),
         Verb::Schema(args) => schema::run(args),
     }
 }

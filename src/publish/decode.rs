@@ -118,10 +118,7 @@ fn avro(
     };
     let id = u32::from_be_bytes([a, b, c, d]);
     let schema = resolve(id).map_err(|reason| DecodeError::Schema { id, reason })?;
-    let unreadable = |source| DecodeError::Avro {
-        id,
-        source: Box::new(source),
-    };
+    let unreadable = |source| DecodeError::Avro { id, source: Box::new(source) };
     let value = GenericDatumReader::builder(&schema)
         .build()
         .and_then(|reader| reader.read_value(&mut body))

@@ -54,11 +54,7 @@ impl Encoder {
             registered,
             schemas: EventKind::ALL.iter().map(|kind| kind.schema()).collect(),
         });
-        Encoder {
-            source: format!("/driftline/{app}"),
-            topics,
-            avro,
-        }
+        Encoder { source: format!("/driftline/{app}"), topics, avro }
     }
 
     /// The record of an event.
@@ -98,15 +94,10 @@ impl Encoder {
 
     fn headers(&self, event: &PublicEvent) -> Vec<(String, Vec<u8>)> {
         let kind = EventKind::of(&event.data);
-        let location = self
-            .avro
-            .as_ref()
-            .map(|avro| avro.registered.location(kind));
+        let location = self.avro.as_ref().map(|avro| avro.registered.location(kind));
         let content_type = if self.avro.is_some() { AVRO } else { JSON };
         // An instant outside of the calendar has no RFC 3339 form; the attribute is optional.
-        let time = jiff::Timestamp::from_millisecond(event.time.0)
-            .ok()
-            .map(|t| t.to_string());
+        let time = jiff::Timestamp::from_millisecond(event.time.0).ok().map(|t| t.to_string());
         let attributes = [
             ("ce_specversion", Some("1.0".to_owned())),
             ("ce_id", Some(event.id.clone())),

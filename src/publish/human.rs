@@ -17,10 +17,7 @@ use super::decode::Decoded;
 pub fn human(event: &Decoded) -> String {
     let kind = short_type(&event.kind);
     let time = event.time.as_deref().unwrap_or("-");
-    let mut text = format!(
-        "{time}  {kind}  {}\n",
-        event.subject.as_deref().unwrap_or("-")
-    );
+    let mut text = format!("{time}  {kind}  {}\n", event.subject.as_deref().unwrap_or("-"));
     if let Some(sentence) = event.data["sentence"].as_str() {
         line(&mut text, sentence);
     }
@@ -35,15 +32,7 @@ pub fn human(event: &Decoded) -> String {
     if let Some(incident) = &event.correlation_id {
         line(&mut text, &format!("incident {incident}"));
     }
-    text.chars()
-        .map(|c| {
-            if c.is_control() && c != '\n' {
-                '\u{fffd}'
-            } else {
-                c
-            }
-        })
-        .collect()
+    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
 }
 
 fn short_type(kind: &str) -> &str {
@@ -124,24 +113,10 @@ fn incident(text: &mut String, data: &Value) {
 }
 
 fn retrain(text: &mut String, data: &Value) {
-    line(
-        text,
-        &format!(
-            "train on {} to {}",
-            time(&data["use_from_ms"]),
-            time(&data["use_to_ms"])
-        ),
-    );
+    line(text, &format!("train on {} to {}", time(&data["use_from_ms"]), time(&data["use_to_ms"])));
     for one in items(&data["leave_out"]) {
-        let version = one["schema_version"]
-            .as_str()
-            .map(|v| format!(" {v}"))
-            .unwrap_or_default();
-        let until = if one["to_ms"].is_null() {
-            "now on".to_owned()
-        } else {
-            time(&one["to_ms"])
-        };
+        let version = one["schema_version"].as_str().map(|v| format!(" {v}")).unwrap_or_default();
+        let until = if one["to_ms"].is_null() { "now on".to_owned() } else { time(&one["to_ms"]) };
         line(
             text,
             &format!(
@@ -157,10 +132,7 @@ fn retrain(text: &mut String, data: &Value) {
 }
 
 fn action(text: &mut String, data: &Value) {
-    let models: Vec<&str> = items(&data["models"])
-        .iter()
-        .filter_map(Value::as_str)
-        .collect();
+    let models: Vec<&str> = items(&data["models"]).iter().filter_map(Value::as_str).collect();
     let mut words = string(&data["action"]).to_owned();
     for (label, value) in [("", &data["dataset"]), ("schema ", &data["schema_version"])] {
         if let Some(value) = value.as_str() {
@@ -181,10 +153,7 @@ fn action(text: &mut String, data: &Value) {
 fn cause(data: &Value) -> String {
     let probability = data["probability"].as_f64().unwrap_or(f64::NAN);
     let mut words = format!("P = {probability:.2}  {}", string(&data["name"]));
-    let fields: Vec<&str> = items(&data["fields"])
-        .iter()
-        .filter_map(Value::as_str)
-        .collect();
+    let fields: Vec<&str> = items(&data["fields"]).iter().filter_map(Value::as_str).collect();
     if !fields.is_empty() {
         let _ = write!(words, " [{}]", fields.join(", "));
     }
@@ -203,30 +172,17 @@ fn effect(data: &Value) -> String {
         number(&data["high"]),
     );
     if let (Some(now), Some(before)) = (data["window"].as_f64(), data["baseline"].as_f64()) {
-        let _ = write!(
-            words,
-            ", {} now, {} before",
-            significant(now),
-            significant(before)
-        );
+        let _ = write!(words, ", {} now, {} before", significant(now), significant(before));
     }
     words
 }
 
 fn window(window: &Value, data: &Value) -> String {
-    let mut words = format!(
-        "window {} to {}",
-        time(&window["start_ms"]),
-        time(&window["end_ms"])
-    );
+    let mut words = format!("window {} to {}", time(&window["start_ms"]), time(&window["end_ms"]));
     for (flag, when, said) in [
         ("complete", false, ", incomplete"),
         ("backfill", true, ", about the past"),
-        (
-            "provisional",
-            true,
-            ", provisional: outcomes are not in yet",
-        ),
+        ("provisional", true, ", provisional: outcomes are not in yet"),
     ] {
         if data[flag].as_bool() == Some(when) {
             words.push_str(said);
@@ -244,9 +200,7 @@ fn string(value: &Value) -> &str {
 }
 
 fn time(value: &Value) -> String {
-    value
-        .as_i64()
-        .map_or_else(|| "-".to_owned(), |ms| EventTime(ms).to_string())
+    value.as_i64().map_or_else(|| "-".to_owned(), |ms| EventTime(ms).to_string())
 }
 
 fn number(value: &Value) -> String {

@@ -49,9 +49,7 @@ impl EventKind {
     /// The kind behind a CloudEvents type; `None` for types this build does not write.
     #[must_use]
     pub fn of_type(type_name: &str) -> Option<EventKind> {
-        let rest = type_name
-            .strip_prefix("io.driftline.")?
-            .strip_suffix(".v1")?;
+        let rest = type_name.strip_prefix("io.driftline.")?.strip_suffix(".v1")?;
         match rest.split_once('.')? {
             ("schema", "changed") => Some(EventKind::SchemaChanged),
             ("alarm", _) => Some(EventKind::Alarm),
@@ -133,10 +131,7 @@ impl RegisteredEventSchemas {
     /// the order of [`EventKind::ALL`].
     #[must_use]
     pub fn new(url: &str, ids: [u32; EventKind::ALL.len()]) -> RegisteredEventSchemas {
-        RegisteredEventSchemas {
-            url: without_credentials(url),
-            ids,
-        }
+        RegisteredEventSchemas { url: without_credentials(url), ids }
     }
 
     /// Id of a kind's schema.

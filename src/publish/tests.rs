@@ -27,10 +27,7 @@ fn encoder(schemas: Option<RegisteredEventSchemas>) -> Encoder {
 }
 
 fn resolve(id: u32) -> Result<Schema, String> {
-    let place = IDS
-        .iter()
-        .position(|known| *known == id)
-        .ok_or("not found")?;
+    let place = IDS.iter().position(|known| *known == id).ok_or("not found")?;
     Ok(EventKind::ALL[place].schema())
 }
 
@@ -48,10 +45,7 @@ fn records<'a>(schema: &'a Schema, found: &mut BTreeMap<String, &'a RecordSchema
     match schema {
         Schema::Record(record) => {
             found.insert(record.name.fullname(None), record);
-            record
-                .fields
-                .iter()
-                .for_each(|field| records(&field.schema, found));
+            record.fields.iter().for_each(|field| records(&field.schema, found));
         }
         Schema::Array(array) => records(&array.items, found),
         Schema::Union(union) => union.variants().iter().for_each(|one| records(one, found)),
@@ -67,25 +61,17 @@ fn value_of(schema: &Schema, root: &Schema, full: bool) -> BoxedStrategy<Value> 
         Schema::Int => any::<i32>().prop_map(Value::from).boxed(),
         Schema::Long => any::<i64>().prop_map(Value::from).boxed(),
         // Eighths survive text exactly; serde_json's parser may be off by a bit elsewhere.
-        Schema::Double => any::<i32>()
-            .prop_map(|n| Value::from(f64::from(n) / 8.0))
-            .boxed(),
+        Schema::Double => any::<i32>().prop_map(|n| Value::from(f64::from(n) / 8.0)).boxed(),
         Schema::Array(array) => {
             let items = value_of(&array.items, root, full);
-            prop::collection::vec(items, usize::from(full)..3)
-                .prop_map(Value::from)
-                .boxed()
+            prop::collection::vec(items, usize::from(full)..3).prop_map(Value::from).boxed()
         }
         Schema::Union(union) => {
             let [Schema::Null, some] = union.variants() else {
                 panic!("only null and one other type are used, null first: {union:?}");
             };
             let some = value_of(some, root, full);
-            if full {
-                some
-            } else {
-                prop_oneof![Just(Value::Null), some].boxed()
-            }
+            if full { some } else { prop_oneof![Just(Value::Null), some].boxed() }
         }
         Schema::Ref { name } => {
             let mut found = BTreeMap::new();
@@ -104,9 +90,7 @@ fn value_of(schema: &Schema, root: &Schema, full: bool) -> BoxedStrategy<Value> 
                         .boxed()
                 })
                 .collect();
-            fields
-                .prop_map(|fields| Value::Object(fields.into_iter().collect()))
-                .boxed()
+            fields.prop_map(|fields| Value::Object(fields.into_iter().collect())).boxed()
         }
         other => panic!("event schemas do not use {other:?}"),
     }
@@ -132,30 +116,13 @@ fn body(kind: EventKind, value: &Value) -> EventData {
 
 fn event_of(kind: EventKind, full: bool) -> impl Strategy<Value = (Value, PublicEvent)> {
     let schema = kind.schema();
-    let envelope = (
-        "[a-f0-9]{16}",
-        "(dataset|model)/[a-z]{1,9}",
-        0..4_102_444_800_000_i64,
-    );
-    let links = (
-        prop::option::of("[a-f0-9]{8}"),
-        prop::option::of("[a-f0-9]{8}"),
-    );
+    let envelope = ("[a-f0-9]{16}", "(dataset|model)/[a-z]{1,9}", 0..4_102_444_800_000_i64);
+    let links = (prop::option::of("[a-f0-9]{8}"), prop::option::of("[a-f0-9]{8}"));
     (value_of(&schema, &schema, full), envelope, links).prop_map(
         move |(value, (id, subject, ms), (correlation_id, causation_id))| {
             let data = body(kind, &value);
             let time = EventTime(ms);
-            (
-                value,
-                PublicEvent {
-                    id,
-                    subject,
-                    time,
-                    correlation_id,
-                    causation_id,
-                    data,
-                },
-            )
+            (value, PublicEvent { id, subject, time, correlation_id, causation_id, data })
         },
     )
 }
@@ -248,11 +215,8 @@ fn record_named_in_two_schemas_is_the_same_record() {
                 Schema::Record(inner) => inner.name.fullname(None),
                 other => other.canonical_form(),
             };
-            let fields: Vec<(String, String)> = record
-                .fields
-                .iter()
-                .map(|f| (f.name.clone(), shape(&f.schema)))
-                .collect();
+            let fields: Vec<(String, String)> =
+                record.fields.iter().map(|f| (f.name.clone(), shape(&f.schema))).collect();
             let first = seen.entry(name.clone()).or_insert_with(|| fields.clone());
             assert_eq!(*first, fields, "{name}");
         }
@@ -329,15 +293,9 @@ fn action_reads_well() {
 
 #[test]
 fn subjects_follow_topic_and_record_name() {
-    let topics = PublicTopics {
-        drift_events: "team.drift".into(),
-        ..PublicTopics::default()
-    };
+    let topics = PublicTopics { drift_events: "team.drift".into(), ..PublicTopics::default() };
 
-    assert_eq!(
-        EventKind::Alarm.subject(&topics),
-        "team.drift-io.driftline.v1.Alarm"
-    );
+    assert_eq!(EventKind::Alarm.subject(&topics), "team.drift-io.driftline.v1.Alarm");
     assert_eq!(
         EventKind::RetrainRequested.subject(&topics),
         "retrain-requests-io.driftline.v1.RetrainRequested"
@@ -347,14 +305,7 @@ fn subjects_follow_topic_and_record_name() {
 #[test]
 fn what_is_no_event_is_said() {
     let record = encoder(Some(registered())).encode(&sample());
-    let only = |name: &str| {
-        record
-            .headers
-            .iter()
-            .filter(|(k, _)| k != name)
-            .cloned()
-            .collect()
-    };
+    let only = |name: &str| record.headers.iter().filter(|(k, _)| k != name).cloned().collect();
     let without_type: Vec<_> = only("ce_type");
 
     let error = decode(&without_type, Some(&record.payload), resolve).expect_err("no type");

@@ -24,12 +24,7 @@ struct Entry {
 
 impl Cache {
     pub(super) fn new(entries_max: usize, unknown_kept: Duration) -> Cache {
-        Cache {
-            entries_max: entries_max.max(1),
-            unknown_kept,
-            entries: BTreeMap::new(),
-            uses: 0,
-        }
+        Cache { entries_max: entries_max.max(1), unknown_kept, entries: BTreeMap::new(), uses: 0 }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -52,14 +47,7 @@ impl Cache {
     pub(super) fn put(&mut self, id: u32, answer: SchemaAnswer, now: Instant) {
         self.uses += 1;
         let expires = (answer == SchemaAnswer::Unknown).then(|| now + self.unknown_kept);
-        self.entries.insert(
-            id,
-            Entry {
-                answer,
-                used: self.uses,
-                expires,
-            },
-        );
+        self.entries.insert(id, Entry { answer, used: self.uses, expires });
         if self.entries.len() > self.entries_max {
             let oldest = self.entries.iter().min_by_key(|(_, entry)| entry.used);
             if let Some(id) = oldest.map(|(id, _)| *id) {

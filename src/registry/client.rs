@@ -99,16 +99,8 @@ impl Registry {
             .name("registry".into())
             .spawn(move || runtime.block_on(keeper.run(received)))
             .map_err(|error| RegistryError::Setup(error.to_string()))?;
-        let url = access
-            .urls
-            .first()
-            .map(|url| without_credentials(url))
-            .unwrap_or_default();
-        Ok(Registry {
-            url,
-            commands,
-            status,
-        })
+        let url = access.urls.first().map(|url| without_credentials(url)).unwrap_or_default();
+        Ok(Registry { url, commands, status })
     }
 
     /// A handle for one loop.
@@ -145,23 +137,14 @@ impl Registry {
     ) -> Result<u32, RegistryError> {
         let (subject, schema) = (subject.to_owned(), schema.to_owned());
         let name = subject.clone();
-        match self.ask(patience, |waiter| Command::Register {
-            subject,
-            schema,
-            waiter,
-        })? {
+        match self.ask(patience, |waiter| Command::Register { subject, schema, waiter })? {
             Ok(id) => Ok(id),
-            Err(Failure {
-                reason,
-                refused: true,
-            }) => Err(RegistryError::Refused {
-                subject: name,
-                reason,
-            }),
-            Err(Failure {
-                reason,
-                refused: false,
-            }) => Err(RegistryError::Unreachable { patience, reason }),
+            Err(Failure { reason, refused: true }) => {
+                Err(RegistryError::Refused { subject: name, reason })
+            }
+            Err(Failure { reason, refused: false }) => {
+                Err(RegistryError::Unreachable { patience, reason })
+            }
         }
     }
 
@@ -184,10 +167,7 @@ impl Registry {
     /// How it is doing.
     #[must_use]
     pub fn status(&self) -> RegistryStatus {
-        self.status
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.status.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn ask<T>(
@@ -197,10 +177,7 @@ impl Registry {
     ) -> Result<T, RegistryError> {
         let alive = Arc::new(());
         let (reply, answer) = channel();
-        let waiter = Waiter {
-            reply,
-            alive: Arc::downgrade(&alive),
-        };
+        let waiter = Waiter { reply, alive: Arc::downgrade(&alive) };
         let sent = self.commands.send(command(waiter));
         match sent.map(|()| answer.recv_timeout(patience)) {
             Ok(Ok(answer)) => Ok(answer),
@@ -209,9 +186,9 @@ impl Registry {
                 let reason = last.unwrap_or_else(|| "no call has ended yet".to_owned());
                 Err(RegistryError::Unreachable { patience, reason })
             }
-            Ok(Err(RecvTimeoutError::Disconnected)) | Err(_) => Err(RegistryError::Setup(
-                "the registry client's thread has ended".to_owned(),
-            )),
+            Ok(Err(RecvTimeoutError::Disconnected)) | Err(_) => {
+                Err(RegistryError::Setup("the registry client's thread has ended".to_owned()))
+            }
         }
     }
 }
@@ -231,10 +208,7 @@ impl SchemaSource {
     /// Asks for a schema; asking again before the answer changes nothing.
     pub fn request(&mut self, id: u32) {
         if self.pending.insert(id) {
-            let waiter = Waiter {
-                reply: self.reply.clone(),
-                alive: Arc::downgrade(&self.alive),
-            };
+            let waiter = Waiter { reply: self.reply.clone(), alive: Arc::downgrade(&self.alive) };
             // The thread only ends when every handle is gone, this one among them.
             let _ = self.commands.send(Command::Schema { id, waiter });
         }

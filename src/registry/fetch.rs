@@ -53,10 +53,7 @@ impl Fetcher {
     /// # Errors
     /// When there is no URL or the TLS set-up of the system is broken.
     pub(super) fn new(access: &RegistryAccess, timeout: Duration) -> Result<Fetcher, String> {
-        let mut urls = access
-            .urls
-            .iter()
-            .map(|url| url.trim_end_matches('/').to_owned());
+        let mut urls = access.urls.iter().map(|url| url.trim_end_matches('/').to_owned());
         let first = urls.next().ok_or("no registry URL is configured")?;
         let mut builder = SrSettings::new_builder(first);
         for url in urls {
@@ -65,11 +62,7 @@ impl Fetcher {
         if let Some((user, password)) = &access.basic {
             builder.set_basic_authorization(user, Some(password.reveal()));
         }
-        let client = || {
-            reqwest::Client::builder()
-                .connect_timeout(timeout)
-                .timeout(timeout)
-        };
+        let client = || reqwest::Client::builder().connect_timeout(timeout).timeout(timeout);
         Ok(Fetcher {
             settings: builder
                 .set_timeout(timeout)
@@ -111,12 +104,7 @@ impl Fetcher {
             (Some(subject), Some(number)) => (Some(subject), Some(number)),
             _ => self.subject_and_number(id).await.unzip(),
         };
-        Ok(SchemaAnswer::Known(RegisteredSchema {
-            id,
-            schema,
-            subject,
-            number,
-        }))
+        Ok(SchemaAnswer::Known(RegisteredSchema { id, schema, subject, number }))
     }
 
     /// Registers a schema once, or finds that it already is, and returns its id.
@@ -170,10 +158,7 @@ impl Fetcher {
                 continue;
             };
             versions.sort_by_key(|one| (!one.subject.ends_with("-value"), one.subject.clone()));
-            return versions
-                .into_iter()
-                .next()
-                .map(|one| (one.subject, one.version));
+            return versions.into_iter().next().map(|one| (one.subject, one.version));
         }
         None
     }
@@ -182,18 +167,12 @@ impl Fetcher {
 fn failure(error: &SRCError) -> Failure {
     // 409: not compatible with the subject's versions. 422xx: not a schema.
     let refused = matches!(code(error), Some(409 | 42_200..=42_299));
-    Failure {
-        reason: explain(error),
-        refused,
-    }
+    Failure { reason: explain(error), refused }
 }
 
 /// The registry's own error code, where its answer had one.
 fn code(error: &SRCError) -> Option<u32> {
-    error
-        .source()?
-        .downcast_ref::<RawError>()
-        .map(|raw| raw.error_code)
+    error.source()?.downcast_ref::<RawError>().map(|raw| raw.error_code)
 }
 
 /// The error and its causes; the converter's own text adds flags that mean nothing here.

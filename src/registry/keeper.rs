@@ -53,14 +53,8 @@ impl<T> Waiter<T> {
 
 #[derive(Debug)]
 enum Landed {
-    Schema {
-        id: u32,
-        result: Result<SchemaAnswer, Failure>,
-    },
-    Register {
-        flight: Registration,
-        result: Result<u32, Failure>,
-    },
+    Schema { id: u32, result: Result<SchemaAnswer, Failure> },
+    Register { flight: Registration, result: Result<u32, Failure> },
 }
 
 #[derive(Debug)]
@@ -135,17 +129,8 @@ impl Keeper {
                     self.fly(id, Duration::ZERO);
                 }
             }
-            Command::Register {
-                subject,
-                schema,
-                waiter,
-            } => {
-                let flight = Registration {
-                    subject,
-                    schema,
-                    waiter,
-                    failures: 0,
-                };
+            Command::Register { subject, schema, waiter } => {
+                let flight = Registration { subject, schema, waiter, failures: 0 };
                 self.fly_registration(flight, Duration::ZERO);
             }
         }
@@ -153,20 +138,14 @@ impl Keeper {
 
     fn land(&mut self, landed: Landed) {
         match landed {
-            Landed::Schema {
-                id,
-                result: Ok(answer),
-            } => {
+            Landed::Schema { id, result: Ok(answer) } => {
                 self.reporter.answered();
                 self.cache.put(id, answer.clone(), Instant::now());
                 for waiter in self.flights.remove(&id).unwrap_or_default().waiters {
                     let _ = waiter.reply.send((id, answer.clone()));
                 }
             }
-            Landed::Schema {
-                id,
-                result: Err(failure),
-            } => {
+            Landed::Schema { id, result: Err(failure) } => {
                 self.reporter.failed(&failure.reason, Instant::now());
                 let Some(flight) = self.flights.get_mut(&id) else {
                     return;
@@ -204,10 +183,7 @@ impl Keeper {
         self.tasks.spawn(async move {
             tokio::time::sleep(pause).await;
             let _permit = calls.acquire().await;
-            Landed::Schema {
-                id,
-                result: fetcher.schema(id).await,
-            }
+            Landed::Schema { id, result: fetcher.schema(id).await }
         });
     }
 

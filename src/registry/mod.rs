@@ -5,10 +5,7 @@
 //! what the registry said: while it cannot be reached or refuses, the id stays asked for.
 //!
 //! Parses no schema beyond putting references in their place; that is observe's business.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "negative entries expire by wall time"
-)]
+#![expect(clippy::disallowed_methods, reason = "negative entries expire by wall time")]
 
 mod cache;
 mod client;

@@ -7,9 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-const PRIMITIVES: [&str; 8] = [
-    "null", "boolean", "int", "long", "float", "double", "bytes", "string",
-];
+const PRIMITIVES: [&str; 8] =
+    ["null", "boolean", "int", "long", "float", "double", "bytes", "string"];
 
 /// The schema with each referenced definition written out where its name comes first.
 ///
@@ -22,11 +21,7 @@ pub(super) fn inline(schema: &str, referenced: &[String]) -> Result<String, serd
         definitions.insert(full_name(&definition, ""), definition);
     }
     let mut root: Value = serde_json::from_str(schema)?;
-    Inliner {
-        definitions,
-        defined: BTreeSet::new(),
-    }
-    .visit(&mut root, "");
+    Inliner { definitions, defined: BTreeSet::new() }.visit(&mut root, "");
     Ok(root.to_string())
 }
 
@@ -75,10 +70,7 @@ impl Inliner {
         match kind.as_str() {
             "record" | "error" | "enum" | "fixed" => {
                 let full = full_name(schema, namespace);
-                let inner = full
-                    .rsplit_once('.')
-                    .map_or("", |(space, _)| space)
-                    .to_owned();
+                let inner = full.rsplit_once('.').map_or("", |(space, _)| space).to_owned();
                 self.defined.insert(full);
                 for field in schema["fields"].as_array_mut().into_iter().flatten() {
                     self.visit(&mut field["type"], &inner);

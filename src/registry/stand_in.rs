@@ -32,27 +32,20 @@ impl StandIn {
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (stop, stopped) = oneshot::channel::<()>();
-        std::thread::Builder::new()
-            .name("registry-stand-in".into())
-            .spawn(move || {
-                runtime.block_on(async move {
-                    let Ok(listener) = tokio::net::TcpListener::from_std(listener) else {
-                        return;
-                    };
-                    tokio::select! {
-                        _ = axum::serve(listener, router()) => {}
-                        _ = stopped => {}
-                    }
-                });
-            })?;
-        Ok(StandIn {
-            address,
-            _stop: stop,
-        })
+        std::thread::Builder::new().name("registry-stand-in".into()).spawn(move || {
+            runtime.block_on(async move {
+                let Ok(listener) = tokio::net::TcpListener::from_std(listener) else {
+                    return;
+                };
+                tokio::select! {
+                    _ = axum::serve(listener, router()) => {}
+                    _ = stopped => {}
+                }
+            });
+        })?;
+        Ok(StandIn { address, _stop: stop })
     }
 
     /// Base URL.
@@ -87,11 +80,7 @@ struct ApiError(StatusCode, u32, String);
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let ApiError(status, code, message) = self;
-        (
-            status,
-            Json(json!({ "error_code": code, "message": message })),
-        )
-            .into_response()
+        (status, Json(json!({ "error_code": code, "message": message }))).into_response()
     }
 }
 
@@ -119,10 +108,7 @@ async fn schema_by_id(
     Path(id): Path<u32>,
 ) -> Result<Json<Value>, ApiError> {
     let store = open(&store);
-    store
-        .by_id(id)
-        .map(|stored| Json(stored.body()))
-        .ok_or_else(schema_not_found)
+    store.by_id(id).map(|stored| Json(stored.body())).ok_or_else(schema_not_found)
 }
 
 async fn versions_of_id(
@@ -166,16 +152,9 @@ async fn version(
             ApiError(StatusCode::UNPROCESSABLE_ENTITY, 42202, message)
         })?,
     };
-    let id = number
-        .checked_sub(1)
-        .and_then(|place| ids.get(place))
-        .ok_or_else(|| {
-            ApiError(
-                StatusCode::NOT_FOUND,
-                40402,
-                format!("Version {number} not found."),
-            )
-        })?;
+    let id = number.checked_sub(1).and_then(|place| ids.get(place)).ok_or_else(|| {
+        ApiError(StatusCode::NOT_FOUND, 40402, format!("Version {number} not found."))
+    })?;
     Ok(Json(store.described(&subject, number, *id)))
 }
 
@@ -219,11 +198,7 @@ impl Store {
 
     fn subject(&self, subject: &str) -> Result<&Vec<u32>, ApiError> {
         self.subjects.get(subject).ok_or_else(|| {
-            ApiError(
-                StatusCode::NOT_FOUND,
-                40401,
-                format!("Subject '{subject}' not found."),
-            )
+            ApiError(StatusCode::NOT_FOUND, 40401, format!("Subject '{subject}' not found."))
         })
     }
 

@@ -51,10 +51,7 @@ impl Reporter {
         });
         if before.up == Some(false) {
             self.warned = None;
-            info!(
-                failed_calls = before.failed,
-                "schema registry answers again"
-            );
+            info!(failed_calls = before.failed, "schema registry answers again");
         }
     }
 
@@ -64,16 +61,10 @@ impl Reporter {
             status.last_error = Some(reason.to_owned());
             status.failed += 1;
         });
-        if self
-            .warned
-            .is_none_or(|at| now.duration_since(at) >= WARN_EVERY)
-        {
+        if self.warned.is_none_or(|at| now.duration_since(at) >= WARN_EVERY) {
             self.warned = Some(now);
             let failed_calls = before.failed + 1;
-            warn!(
-                reason,
-                failed_calls, "schema registry does not answer, trying again"
-            );
+            warn!(reason, failed_calls, "schema registry does not answer, trying again");
         }
     }
 

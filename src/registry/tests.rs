@@ -36,10 +36,7 @@ fn options() -> Options {
 }
 
 fn start(url: String, options: Options) -> Registry {
-    let access = RegistryAccess {
-        urls: vec![url],
-        basic: None,
-    };
+    let access = RegistryAccess { urls: vec![url], basic: None };
     Registry::start(&access, options).expect("starts")
 }
 
@@ -94,11 +91,7 @@ fn listen() -> (TcpListener, String) {
 fn call(url: &str, method: &str, path: &str, body: &Value) -> (u16, Value) {
     let address: SocketAddr = url.trim_start_matches("http://").parse().expect("address");
     let mut stream = TcpStream::connect(address).expect("connects");
-    let body = if body.is_null() {
-        String::new()
-    } else {
-        body.to_string()
-    };
+    let body = if body.is_null() { String::new() } else { body.to_string() };
     let length = body.len();
     write!(
         stream,
@@ -108,12 +101,7 @@ fn call(url: &str, method: &str, path: &str, body: &Value) -> (u16, Value) {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("answered");
     let (head, body) = answer.split_once("\r\n\r\n").expect("head and body");
-    let status = head
-        .split(' ')
-        .nth(1)
-        .expect("status")
-        .parse()
-        .expect("number");
+    let status = head.split(' ').nth(1).expect("status").parse().expect("number");
     (status, serde_json::from_str(body).unwrap_or_default())
 }
 
@@ -156,11 +144,7 @@ fn client_recovers_by_itself_from_everything_that_is_no_answer() {
         assert!(is_known(&answer), "{bad:?} gave {answer:?}");
         assert_eq!(calls.load(Ordering::SeqCst), 3, "{bad:?}");
         let status = registry.status();
-        assert_eq!(
-            (status.up, status.failed, status.answered),
-            (Some(true), 2, 1),
-            "{bad:?}"
-        );
+        assert_eq!((status.up, status.failed, status.answered), (Some(true), 2, 1), "{bad:?}");
         assert!(status.last_error.is_some(), "{bad:?}");
     }
 }
@@ -176,17 +160,11 @@ fn refused_connection_is_tried_until_the_registry_is_there() {
 
     let error = registry.fetch(7, SOON).expect_err("nobody listens");
 
-    assert!(
-        matches!(error, RegistryError::Unreachable { .. }),
-        "{error}"
-    );
+    assert!(matches!(error, RegistryError::Unreachable { .. }), "{error}");
     assert_eq!(registry.status().up, Some(false));
     assert!(source.poll().is_empty(), "an outage is no answer");
 
-    scripted(
-        TcpListener::bind(address).expect("port is free again"),
-        vec![],
-    );
+    scripted(TcpListener::bind(address).expect("port is free again"), vec![]);
 
     let answers = wait_for(&mut source);
     assert!(is_known(&answers[0].1));
@@ -210,11 +188,7 @@ fn one_id_is_in_flight_once_whoever_asks() {
         assert!(is_known(&answers[0].1));
     }
 
-    assert_eq!(
-        calls.load(Ordering::SeqCst),
-        2,
-        "one that never ended, one that did"
-    );
+    assert_eq!(calls.load(Ordering::SeqCst), 2, "one that never ended, one that did");
 }
 
 #[test]
@@ -240,21 +214,10 @@ fn nobody_left_to_wait_ends_the_retries() {
 fn unknown_is_believed_for_its_time_only() {
     for (kept, asked_again) in [(Duration::from_secs(3600), false), (Duration::ZERO, true)] {
         let stand_in = StandIn::start().expect("starts");
-        let registry = start(
-            stand_in.url(),
-            Options {
-                unknown_kept: kept,
-                ..options()
-            },
-        );
-        assert_eq!(
-            registry.fetch(1, PATIENCE).expect("answer"),
-            SchemaAnswer::Unknown
-        );
+        let registry = start(stand_in.url(), Options { unknown_kept: kept, ..options() });
+        assert_eq!(registry.fetch(1, PATIENCE).expect("answer"), SchemaAnswer::Unknown);
 
-        registry
-            .register("orders-value", r#""string""#, PATIENCE)
-            .expect("registers");
+        registry.register("orders-value", r#""string""#, PATIENCE).expect("registers");
 
         let answer = registry.fetch(1, PATIENCE).expect("answer");
         assert_eq!(is_known(&answer), asked_again, "kept for {kept:?}");
@@ -265,13 +228,7 @@ fn unknown_is_believed_for_its_time_only() {
 fn cache_is_bounded() {
     let (listener, url) = listen();
     let calls = scripted(listener, vec![]);
-    let registry = start(
-        url,
-        Options {
-            cached_max: 2,
-            ..options()
-        },
-    );
+    let registry = start(url, Options { cached_max: 2, ..options() });
 
     for id in [1, 2, 3, 3] {
         registry.fetch(id, PATIENCE).expect("answer");
@@ -288,25 +245,15 @@ fn second_url_is_asked_when_the_first_is_down_and_credentials_stay_unsaid() {
     let (dead, dead_url) = listen();
     drop(dead);
     let stand_in = StandIn::start().expect("starts");
-    let urls = vec![
-        dead_url.replace("http://", "http://user:hunter2@"),
-        stand_in.url(),
-    ];
+    let urls = vec![dead_url.replace("http://", "http://user:hunter2@"), stand_in.url()];
     let basic = Some(("user".to_owned(), Secret::new("hunter2".into())));
     let registry = Registry::start(&RegistryAccess { urls, basic }, options()).expect("starts");
 
-    let id = registry
-        .register("orders-value", r#""string""#, PATIENCE)
-        .expect("registers");
+    let id = registry.register("orders-value", r#""string""#, PATIENCE).expect("registers");
     let answer = registry.fetch(id, PATIENCE).expect("answer");
 
-    let SchemaAnswer::Known(schema) = answer else {
-        panic!("{answer:?}")
-    };
-    assert_eq!(
-        (schema.subject.as_deref(), schema.number),
-        (Some("orders-value"), Some(1))
-    );
+    let SchemaAnswer::Known(schema) = answer else { panic!("{answer:?}") };
+    assert_eq!((schema.subject.as_deref(), schema.number), (Some("orders-value"), Some(1)));
     assert!(!format!("{registry:?} {:?}", registry.status()).contains("hunter2"));
 }
 
@@ -316,9 +263,7 @@ fn schema_that_is_not_avro_is_unreadable_and_not_unknown() {
     let body = json!({ "schema": "{}", "schemaType": "JSON" });
     call(&stand_in.url(), "POST", "/subjects/j-value/versions", &body);
 
-    let answer = start(stand_in.url(), options())
-        .fetch(1, PATIENCE)
-        .expect("answer");
+    let answer = start(stand_in.url(), options()).fetch(1, PATIENCE).expect("answer");
 
     assert!(matches!(answer, SchemaAnswer::Unreadable(_)), "{answer:?}");
 }
@@ -329,47 +274,24 @@ fn references_are_put_in_their_place() {
     let money = r#"{"type":"record","name":"Money","namespace":"shop","fields":[]}"#;
     let order = r#"{"type":"record","name":"Order","namespace":"shop",
         "fields":[{"name":"amount","type":"shop.Money"}]}"#;
-    call(
-        &stand_in.url(),
-        "POST",
-        "/subjects/money/versions",
-        &json!({ "schema": money }),
-    );
+    call(&stand_in.url(), "POST", "/subjects/money/versions", &json!({ "schema": money }));
     let references = json!([{ "name": "shop.Money", "subject": "money", "version": 1 }]);
     let body = json!({ "schema": order, "references": references });
-    call(
-        &stand_in.url(),
-        "POST",
-        "/subjects/orders-value/versions",
-        &body,
-    );
+    call(&stand_in.url(), "POST", "/subjects/orders-value/versions", &body);
 
-    let answer = start(stand_in.url(), options())
-        .fetch(2, PATIENCE)
-        .expect("answer");
+    let answer = start(stand_in.url(), options()).fetch(2, PATIENCE).expect("answer");
 
-    let SchemaAnswer::Known(schema) = answer else {
-        panic!("{answer:?}")
-    };
-    assert!(
-        apache_avro::Schema::parse_str(&schema.schema).is_ok(),
-        "{}",
-        schema.schema
-    );
+    let SchemaAnswer::Known(schema) = answer else { panic!("{answer:?}") };
+    assert!(apache_avro::Schema::parse_str(&schema.schema).is_ok(), "{}", schema.schema);
 }
 
 #[test]
 fn refusal_is_told_at_once_and_not_tried_again() {
     let (listener, url) = listen();
     let refusal = r#"{"error_code":409,"message":"incompatible"}"#;
-    let calls = scripted(
-        listener,
-        vec![Reply::Status(503, ""), Reply::Status(409, refusal)],
-    );
+    let calls = scripted(listener, vec![Reply::Status(503, ""), Reply::Status(409, refusal)]);
 
-    let error = start(url, options())
-        .register("s", r#""string""#, PATIENCE)
-        .expect_err("refused");
+    let error = start(url, options()).register("s", r#""string""#, PATIENCE).expect_err("refused");
 
     assert!(matches!(error, RegistryError::Refused { .. }), "{error}");
     assert!(error.to_string().contains("incompatible"), "{error}");
@@ -382,19 +304,13 @@ fn event_schemas_are_registered_once_and_read_back() {
     let registry = start(stand_in.url(), options());
     let topics = PublicTopics::default();
 
-    let first = registry
-        .register_event_schemas(&topics, PATIENCE)
-        .expect("registers");
-    let again = registry
-        .register_event_schemas(&topics, PATIENCE)
-        .expect("registers");
+    let first = registry.register_event_schemas(&topics, PATIENCE).expect("registers");
+    let again = registry.register_event_schemas(&topics, PATIENCE).expect("registers");
 
     assert_eq!(first, again);
     for kind in EventKind::ALL {
         let answer = registry.fetch(first.id(kind), PATIENCE).expect("answer");
-        let SchemaAnswer::Known(schema) = answer else {
-            panic!("{answer:?}")
-        };
+        let SchemaAnswer::Known(schema) = answer else { panic!("{answer:?}") };
         assert_eq!(schema.subject, Some(kind.subject(&topics)));
         let parsed = apache_avro::Schema::parse_str(&schema.schema).expect("schema");
         assert_eq!(parsed, kind.schema());
@@ -410,30 +326,15 @@ fn stand_in_speaks_as_the_real_one() {
     let error = |(status, body): (u16, Value)| (status, body["error_code"].as_u64());
 
     let versions = "/subjects/team%2Forders-value/versions";
-    assert_eq!(
-        post(versions, json!({ "schema": "\"string\"" })).1,
-        json!({ "id": 1 })
-    );
-    assert_eq!(
-        post(versions, json!({ "schema": "\"long\"" })).1,
-        json!({ "id": 2 })
-    );
-    assert_eq!(
-        post(versions, json!({ "schema": " \"string\" " })).1,
-        json!({ "id": 1 })
-    );
+    assert_eq!(post(versions, json!({ "schema": "\"string\"" })).1, json!({ "id": 1 }));
+    assert_eq!(post(versions, json!({ "schema": "\"long\"" })).1, json!({ "id": 2 }));
+    assert_eq!(post(versions, json!({ "schema": " \"string\" " })).1, json!({ "id": 1 }));
     let other = "/subjects/b-value/versions";
-    assert_eq!(
-        post(other, json!({ "schema": "\"long\"" })).1,
-        json!({ "id": 2 })
-    );
+    assert_eq!(post(other, json!({ "schema": "\"long\"" })).1, json!({ "id": 2 }));
 
     assert_eq!(get("/subjects").1, json!(["b-value", "team/orders-value"]));
     assert_eq!(get(versions).1, json!([1, 2]));
-    assert_eq!(
-        get("/schemas/ids/2?deleted=true").1,
-        json!({ "schema": "\"long\"" })
-    );
+    assert_eq!(get("/schemas/ids/2?deleted=true").1, json!({ "schema": "\"long\"" }));
     assert_eq!(
         get("/schemas/ids/2/versions").1,
         json!([
@@ -443,26 +344,13 @@ fn stand_in_speaks_as_the_real_one() {
     );
     let latest = get("/subjects/team%2Forders-value/versions/latest").1;
     assert_eq!((&latest["id"], &latest["version"]), (&json!(2), &json!(2)));
-    let found = post(
-        "/subjects/team%2Forders-value",
-        json!({ "schema": "\"string\"" }),
-    )
-    .1;
+    let found = post("/subjects/team%2Forders-value", json!({ "schema": "\"string\"" })).1;
     assert_eq!((&found["id"], &found["version"]), (&json!(1), &json!(1)));
 
     assert_eq!(error(get("/schemas/ids/9")), (404, Some(40403)));
     assert_eq!(error(get("/schemas/ids/9/versions")), (404, Some(40403)));
     assert_eq!(error(get("/subjects/none/versions")), (404, Some(40401)));
-    assert_eq!(
-        error(get("/subjects/b-value/versions/9")),
-        (404, Some(40402))
-    );
-    assert_eq!(
-        error(get("/subjects/b-value/versions/0")),
-        (404, Some(40402))
-    );
-    assert_eq!(
-        error(post(other, json!({ "schema": "{" }))),
-        (422, Some(42201))
-    );
+    assert_eq!(error(get("/subjects/b-value/versions/9")), (404, Some(40402)));
+    assert_eq!(error(get("/subjects/b-value/versions/0")), (404, Some(40402)));
+    assert_eq!(error(post(other, json!({ "schema": "{" }))), (422, Some(42201)));
 }

@@ -78,11 +78,7 @@ impl Server {
             .spawn(move || runtime.block_on(serve(listener, router, stopped)))
             .map_err(ServeError::Start)?;
         tracing::info!(%address, "serving metrics and health");
-        Ok(Server {
-            address,
-            stop: Some(stop),
-            thread: Some(thread),
-        })
+        Ok(Server { address, stop: Some(stop), thread: Some(thread) })
     }
 
     /// Where it listens; tells the port when 0 was asked for.
@@ -158,11 +154,7 @@ fn fix(error: &io::Error) -> &'static str {
 }
 
 async fn index() -> &'static str {
-    concat!(
-        "driftline ",
-        env!("CARGO_PKG_VERSION"),
-        ": /metrics /livez /readyz\n"
-    )
+    concat!("driftline ", env!("CARGO_PKG_VERSION"), ": /metrics /livez /readyz\n")
 }
 
 async fn metrics(State(handles): State<Handles>) -> Response {
@@ -183,12 +175,8 @@ fn told(reasons: &[(String, String)], well: &str) -> Response {
     if reasons.is_empty() {
         return format!("{well}\n").into_response();
     }
-    let lines = reasons
-        .iter()
-        .map(|(stage, reason)| format!("{stage}: {reason}\n"));
-    let text: String = std::iter::once(format!("not {well}\n"))
-        .chain(lines)
-        .collect();
+    let lines = reasons.iter().map(|(stage, reason)| format!("{stage}: {reason}\n"));
+    let text: String = std::iter::once(format!("not {well}\n")).chain(lines).collect();
     (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
 }
 
@@ -206,19 +194,11 @@ mod tests {
 
     fn get(server: &Server, path: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(server.address()).expect("connects");
-        write!(
-            stream,
-            "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
-        )
-        .expect("sent");
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+            .expect("sent");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("answered");
-        let status = answer
-            .split(' ')
-            .nth(1)
-            .expect("status")
-            .parse()
-            .expect("number");
+        let status = answer.split(' ').nth(1).expect("status").parse().expect("number");
         (status, answer)
     }
 
@@ -229,14 +209,8 @@ mod tests {
         let (status, answer) = get(&server, "/metrics");
 
         assert_eq!(status, 200);
-        assert!(
-            answer.contains("content-type: text/plain; version=0.0.4"),
-            "{answer}"
-        );
-        assert!(
-            answer.contains("# TYPE driftline_build_info gauge"),
-            "{answer}"
-        );
+        assert!(answer.contains("content-type: text/plain; version=0.0.4"), "{answer}");
+        assert!(answer.contains("# TYPE driftline_build_info gauge"), "{answer}");
         assert_eq!(get(&server, "/").0, 200);
         assert_eq!(get(&server, "/nothing").0, 404);
     }
@@ -245,11 +219,7 @@ mod tests {
     fn readiness_names_the_stages_it_waits_for() {
         let health = Health::default();
         let server = start(&health);
-        assert!(
-            get(&server, "/readyz")
-                .1
-                .contains("process: no stage has started yet")
-        );
+        assert!(get(&server, "/readyz").1.contains("process: no stage has started yet"));
 
         health.expect("observe");
         health.expect("join");
@@ -260,11 +230,7 @@ mod tests {
         assert!(!answer.contains("observe"), "{answer}");
 
         health.not_ready("join", "restoring partition 3");
-        assert!(
-            get(&server, "/readyz")
-                .1
-                .contains("join: restoring partition 3")
-        );
+        assert!(get(&server, "/readyz").1.contains("join: restoring partition 3"));
         health.ready("join");
         assert_eq!(get(&server, "/readyz").0, 200);
         assert_eq!(get(&server, "/livez").0, 200);
@@ -285,10 +251,7 @@ mod tests {
 
         let text = error.to_string();
         assert!(text.contains(&server.address().to_string()), "{text}");
-        assert!(
-            text.contains("set http.listen to a port that is free"),
-            "{text}"
-        );
+        assert!(text.contains("set http.listen to a port that is free"), "{text}");
     }
 
     #[test]

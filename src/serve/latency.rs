@@ -35,18 +35,10 @@ struct Series {
 
 impl Latencies {
     pub(super) fn new(metric: Metric) -> Result<Latencies, prometheus::Error> {
-        let labels = metric
-            .labels
-            .iter()
-            .map(|label| (*label).to_owned())
-            .collect();
+        let labels = metric.labels.iter().map(|label| (*label).to_owned()).collect();
         let (name, help) = (metric.name.to_owned(), metric.help.to_owned());
         let desc = Desc::new(name, help, labels, Default::default())?;
-        Ok(Latencies {
-            metric,
-            desc,
-            series: Arc::default(),
-        })
+        Ok(Latencies { metric, desc, series: Arc::default() })
     }
 
     pub(super) fn record(&self, labels: &[&str], duration: Duration) {
@@ -77,10 +69,7 @@ impl Collector for Latencies {
         family.set_help(self.metric.help.to_owned());
         family.set_field_type(proto::MetricType::HISTOGRAM);
         family.set_metric(
-            series
-                .iter()
-                .map(|(labels, one)| exported(&self.metric, labels, one))
-                .collect(),
+            series.iter().map(|(labels, one)| exported(&self.metric, labels, one)).collect(),
         );
         vec![family]
     }

@@ -41,9 +41,7 @@ enum Family {
 
 impl fmt::Debug for Metrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Metrics")
-            .field("families", &self.shared.families.len())
-            .finish()
+        f.debug_struct("Metrics").field("families", &self.shared.families.len()).finish()
     }
 }
 
@@ -61,13 +59,8 @@ impl Metrics {
     #[must_use]
     pub fn new() -> Metrics {
         let (registry, families) = families().expect("the table holds valid, unique names");
-        let metrics = Metrics {
-            shared: Arc::new(Shared {
-                registry,
-                families,
-                schemas: OnceLock::new(),
-            }),
-        };
+        let metrics =
+            Metrics { shared: Arc::new(Shared { registry, families, schemas: OnceLock::new() }) };
         metrics.set(Id::BuildInfo, &[env!("CARGO_PKG_VERSION")], 1.0);
         metrics
     }
@@ -172,29 +165,12 @@ impl Metrics {
     pub fn note(&self, note: &Note) {
         match note {
             Note::Undecodable { stage, .. } => self.add(Id::Undecodable, &[stage], 1),
-            Note::Learning {
-                dataset,
-                layout,
-                baseline_windows,
-                baseline_windows_needed,
-            } => {
+            Note::Learning { dataset, layout, baseline_windows, baseline_windows_needed } => {
                 self.set(Id::LayoutLearned, &[dataset], f64::from(u8::from(*layout)));
-                self.set(
-                    Id::BaselineWindows,
-                    &[dataset],
-                    f64::from(*baseline_windows),
-                );
-                self.set(
-                    Id::BaselineNeeded,
-                    &[dataset],
-                    f64::from(*baseline_windows_needed),
-                );
+                self.set(Id::BaselineWindows, &[dataset], f64::from(*baseline_windows));
+                self.set(Id::BaselineNeeded, &[dataset], f64::from(*baseline_windows_needed));
             }
-            Note::WindowClosed {
-                subject,
-                end_ms,
-                rows,
-            } => {
+            Note::WindowClosed { subject, end_ms, rows } => {
                 self.add(Id::WindowsClosed, &[subject], 1);
                 self.add(Id::WindowRows, &[subject], *rows);
                 self.set(Id::WindowEnd, &[subject], *end_ms as f64 / 1e3);
@@ -215,20 +191,14 @@ impl Metrics {
             self.registry(&registry.status());
         }
         let gathered = self.shared.registry.gather();
-        TextEncoder::new()
-            .encode_to_string(&gathered)
-            .unwrap_or_else(|error| {
-                tracing::error!(%error, "metrics cannot be written");
-                String::new()
-            })
+        TextEncoder::new().encode_to_string(&gathered).unwrap_or_else(|error| {
+            tracing::error!(%error, "metrics cannot be written");
+            String::new()
+        })
     }
 
     fn registry(&self, status: &RegistryStatus) {
-        self.set(
-            Id::SchemaRegistryUp,
-            &[],
-            f64::from(u8::from(status.up == Some(true))),
-        );
+        self.set(Id::SchemaRegistryUp, &[], f64::from(u8::from(status.up == Some(true))));
         self.set(Id::SchemasWaiting, &[], status.waiting as f64);
         self.set(Id::SchemasCached, &[], status.cached as f64);
         if let Family::Counter(calls) = self.family(Id::SchemaCalls) {
@@ -328,11 +298,7 @@ mod tests {
             partition_count: 1,
             from: 0,
             to: 10,
-            counts: OutcomeCounts {
-                accepted: 7,
-                late: 3,
-                ..OutcomeCounts::default()
-            },
+            counts: OutcomeCounts { accepted: 7, late: 3, ..OutcomeCounts::default() },
             max_event_time: None,
             newest_append_ms: None,
             at_end: true,
@@ -354,59 +320,26 @@ mod tests {
         let text = metrics.render();
 
         for (series, value) in [
-            (
-                r#"driftline_records_total{outcome="accepted",topic="orders"}"#,
-                7.0,
-            ),
-            (
-                r#"driftline_records_total{outcome="late",topic="orders"}"#,
-                3.0,
-            ),
-            (
-                r#"driftline_record_errors_total{reason="framing",topic="orders"}"#,
-                2.0,
-            ),
+            (r#"driftline_records_total{outcome="accepted",topic="orders"}"#, 7.0),
+            (r#"driftline_records_total{outcome="late",topic="orders"}"#, 3.0),
+            (r#"driftline_record_errors_total{reason="framing",topic="orders"}"#, 2.0),
             (r#"driftline_quarantined_total{reason="framing"}"#, 2.0),
             (r#"driftline_commits_total{stage="observe"}"#, 2.0),
-            (
-                r#"driftline_commit_duration_seconds_count{stage="observe"}"#,
-                2.0,
-            ),
-            (
-                r#"driftline_commit_duration_seconds_sum{stage="observe"}"#,
-                0.044,
-            ),
-            (
-                r#"driftline_commit_duration_seconds_bucket{stage="observe",le="0.0025"}"#,
-                0.0,
-            ),
-            (
-                r#"driftline_commit_duration_seconds_bucket{stage="observe",le="0.01"}"#,
-                1.0,
-            ),
-            (
-                r#"driftline_commit_duration_seconds_bucket{stage="observe",le="+Inf"}"#,
-                2.0,
-            ),
+            (r#"driftline_commit_duration_seconds_count{stage="observe"}"#, 2.0),
+            (r#"driftline_commit_duration_seconds_sum{stage="observe"}"#, 0.044),
+            (r#"driftline_commit_duration_seconds_bucket{stage="observe",le="0.0025"}"#, 0.0),
+            (r#"driftline_commit_duration_seconds_bucket{stage="observe",le="0.01"}"#, 1.0),
+            (r#"driftline_commit_duration_seconds_bucket{stage="observe",le="+Inf"}"#, 2.0),
             (r#"driftline_messages_read_total{stage="observe"}"#, 10.0),
             (r#"driftline_messages_written_total{stage="observe"}"#, 3.0),
             (r#"driftline_stage_lag_records{stage="join"}"#, 42.0),
             (r#"driftline_partitions_held{stage="join"}"#, 8.0),
             (r#"driftline_partitions_waiting{for="layout"}"#, 2.0),
             (r#"driftline_aborts_total{stage="join"}"#, 1.0),
-            (
-                r#"driftline_rewinds_total{cause="fenced",stage="join"}"#,
-                1.0,
-            ),
-            (
-                r#"driftline_source_watermark_timestamp_seconds{dataset="orders"}"#,
-                1.5,
-            ),
+            (r#"driftline_rewinds_total{cause="fenced",stage="join"}"#, 1.0),
+            (r#"driftline_source_watermark_timestamp_seconds{dataset="orders"}"#, 1.5),
             ("driftline_incidents_open ", 2.0),
-            (
-                r#"driftline_predictions_waiting{subject="model/fraud"}"#,
-                9.0,
-            ),
+            (r#"driftline_predictions_waiting{subject="model/fraud"}"#, 9.0),
             ("driftline_schema_registry_up ", 0.0),
         ] {
             assert_eq!(line(&text, series), Some(value), "{series}\n{text}");
@@ -419,36 +352,13 @@ mod tests {
     fn notes_find_their_metric_by_name() {
         let metrics = Metrics::new();
         let subject = "model/fraud".to_owned();
-        for (name, n) in [
-            ("outcome_conflict", 2),
-            ("predictions_waiting", 5),
-            ("novel", 3),
-        ] {
-            metrics.note(&Note::Count {
-                name,
-                subject: subject.clone(),
-                n,
-            });
-            metrics.note(&Note::Count {
-                name,
-                subject: subject.clone(),
-                n,
-            });
+        for (name, n) in [("outcome_conflict", 2), ("predictions_waiting", 5), ("novel", 3)] {
+            metrics.note(&Note::Count { name, subject: subject.clone(), n });
+            metrics.note(&Note::Count { name, subject: subject.clone(), n });
         }
-        metrics.note(&Note::Count {
-            name: "incidents_open",
-            subject: String::new(),
-            n: 4,
-        });
-        metrics.note(&Note::Undecodable {
-            stage: "assess",
-            reason: "version 9".into(),
-        });
-        metrics.note(&Note::WindowClosed {
-            subject,
-            end_ms: 3_600_000,
-            rows: 12,
-        });
+        metrics.note(&Note::Count { name: "incidents_open", subject: String::new(), n: 4 });
+        metrics.note(&Note::Undecodable { stage: "assess", reason: "version 9".into() });
+        metrics.note(&Note::WindowClosed { subject, end_ms: 3_600_000, rows: 12 });
         metrics.note(&Note::Learning {
             dataset: "orders".into(),
             layout: true,
@@ -459,38 +369,17 @@ mod tests {
         let text = metrics.render();
 
         for (series, value) in [
-            (
-                r#"driftline_outcome_conflict_total{subject="model/fraud"}"#,
-                4.0,
-            ),
-            (
-                r#"driftline_predictions_waiting{subject="model/fraud"}"#,
-                5.0,
-            ),
-            (
-                r#"driftline_counts_total{name="novel",subject="model/fraud"}"#,
-                6.0,
-            ),
+            (r#"driftline_outcome_conflict_total{subject="model/fraud"}"#, 4.0),
+            (r#"driftline_predictions_waiting{subject="model/fraud"}"#, 5.0),
+            (r#"driftline_counts_total{name="novel",subject="model/fraud"}"#, 6.0),
             ("driftline_incidents_open ", 4.0),
             (r#"driftline_undecodable_total{stage="assess"}"#, 1.0),
-            (
-                r#"driftline_windows_closed_total{subject="model/fraud"}"#,
-                1.0,
-            ),
-            (
-                r#"driftline_window_rows_total{subject="model/fraud"}"#,
-                12.0,
-            ),
-            (
-                r#"driftline_window_end_timestamp_seconds{subject="model/fraud"}"#,
-                3600.0,
-            ),
+            (r#"driftline_windows_closed_total{subject="model/fraud"}"#, 1.0),
+            (r#"driftline_window_rows_total{subject="model/fraud"}"#, 12.0),
+            (r#"driftline_window_end_timestamp_seconds{subject="model/fraud"}"#, 3600.0),
             (r#"driftline_layout_learned{dataset="orders"}"#, 1.0),
             (r#"driftline_baseline_windows{dataset="orders"}"#, 3.0),
-            (
-                r#"driftline_baseline_windows_needed{dataset="orders"}"#,
-                14.0,
-            ),
+            (r#"driftline_baseline_windows_needed{dataset="orders"}"#, 14.0),
         ] {
             assert_eq!(line(&text, series), Some(value), "{series}\n{text}");
         }
@@ -501,19 +390,11 @@ mod tests {
         let metrics = Metrics::new();
         metrics.committed("observe", Duration::from_hours(5));
 
-        for line in metrics
-            .render()
-            .lines()
-            .filter(|line| line.starts_with("# TYPE driftline_"))
-        {
+        for line in metrics.render().lines().filter(|line| line.starts_with("# TYPE driftline_")) {
             let mut words = line.split(' ').skip(2);
             let (name, kind) = (words.next().expect("name"), words.next().expect("kind"));
             let metric = TABLE.iter().find(|metric| metric.name == name);
-            assert_eq!(
-                metric.map(|metric| metric.kind.word()),
-                Some(kind),
-                "{name}"
-            );
+            assert_eq!(metric.map(|metric| metric.kind.word()), Some(kind), "{name}");
         }
     }
 }

@@ -144,11 +144,7 @@ pub fn markdown() -> String {
     let mut text =
         String::from("| metric | kind | unit | labels | meaning |\n|---|---|---|---|---|\n");
     for metric in TABLE {
-        let labels = metric
-            .labels
-            .iter()
-            .map(|label| format!("`{label}`"))
-            .collect::<Vec<_>>();
+        let labels = metric.labels.iter().map(|label| format!("`{label}`")).collect::<Vec<_>>();
         let _ = writeln!(
             text,
             "| `{}` | {} | {} | {} | {} |",
@@ -192,12 +188,7 @@ mod tests {
     fn markdown_has_a_row_for_each() {
         let text = markdown();
 
-        assert_eq!(
-            text.lines()
-                .filter(|l| l.starts_with("| `driftline_"))
-                .count(),
-            TABLE.len()
-        );
+        assert_eq!(text.lines().filter(|l| l.starts_with("| `driftline_")).count(), TABLE.len());
     }
 
     #[test]
@@ -222,11 +213,8 @@ mod tests {
 
     fn is_known(word: &str) -> bool {
         TABLE.iter().any(|metric| {
-            let parts: &[&str] = if metric.kind == Kind::Histogram {
-                &["_bucket", "_sum", "_count"]
-            } else {
-                &[]
-            };
+            let parts: &[&str] =
+                if metric.kind == Kind::Histogram { &["_bucket", "_sum", "_count"] } else { &[] };
             let rest = word.strip_prefix(metric.name);
             rest.is_some_and(|rest| rest.is_empty() || parts.contains(&rest))
         })
