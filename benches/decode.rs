@@ -13,11 +13,7 @@ use apache_avro::writer::datum::GenericDatumWriter;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use driftline::observe::{AvroPlan, DecodeLimits, JsonPlan, Slot, recycle};
 
-const LIMITS: DecodeLimits = DecodeLimits {
-    depth: 32,
-    text_bytes: 256,
-    paths: 1_000,
-};
+const LIMITS: DecodeLimits = DecodeLimits { depth: 32, text_bytes: 256, paths: 1_000 };
 
 const RECORDS: usize = 64;
 
@@ -55,10 +51,7 @@ fn value(index: usize) -> Value {
     let country = ["DE", "FR", "US", "JP"][index % 4];
     let fields = [
         ("id", Value::String(format!("tx-{index:012}"))),
-        (
-            "created_at",
-            Value::TimestampMillis(1_760_000_000_000 + index as i64 * 250),
-        ),
+        ("created_at", Value::TimestampMillis(1_760_000_000_000 + index as i64 * 250)),
         ("amount", number(100.0)),
         ("fee", number(1_000.0)),
         ("tax", number(300.0)),
@@ -75,28 +68,17 @@ fn value(index: usize) -> Value {
         ("hour", Value::Int(index as i32 % 24)),
         ("country", text(country)),
         ("currency", text("EUR")),
-        (
-            "channel",
-            Value::Enum(index as u32 % 2, ["web", "pos"][index % 2].to_owned()),
-        ),
-        (
-            "card",
-            Value::Record(vec![("network".to_owned(), text("visa"))]),
-        ),
+        ("channel", Value::Enum(index as u32 % 2, ["web", "pos"][index % 2].to_owned())),
+        ("card", Value::Record(vec![("network".to_owned(), text("visa"))])),
     ];
-    Value::Record(
-        fields
-            .map(|(name, value)| (name.to_owned(), value))
-            .to_vec(),
-    )
+    Value::Record(fields.map(|(name, value)| (name.to_owned(), value)).to_vec())
 }
 
 fn avro(criterion: &mut Criterion) {
     let schema = Schema::parse_str(SCHEMA).unwrap();
     let writer = GenericDatumWriter::builder(&schema).build().unwrap();
-    let bodies: Vec<_> = (0..RECORDS)
-        .map(|index| writer.write_value_to_vec(value(index)).unwrap())
-        .collect();
+    let bodies: Vec<_> =
+        (0..RECORDS).map(|index| writer.write_value_to_vec(value(index)).unwrap()).collect();
     let plan_of = |watched: usize| {
         let mut next = 0;
         AvroPlan::compile(&schema, &mut |_| {
@@ -114,8 +96,7 @@ fn avro(criterion: &mut Criterion) {
             let mut slots = [Slot::Absent; 20];
             bencher.iter(|| {
                 for body in &bodies {
-                    plan.decode(black_box(body), &LIMITS, &mut slots[..watched])
-                        .unwrap();
+                    plan.decode(black_box(body), &LIMITS, &mut slots[..watched]).unwrap();
                     black_box(&slots);
                 }
             });
@@ -155,8 +136,7 @@ fn json(criterion: &mut Criterion) {
                         next += 1;
                         (next <= watched).then_some(next - 1)
                     };
-                    plan.decode(black_box(body), &LIMITS, &mut want, &mut slots)
-                        .unwrap();
+                    plan.decode(black_box(body), &LIMITS, &mut want, &mut slots).unwrap();
                     black_box(&slots);
                     kept = recycle(slots);
                 }

@@ -1,10 +1,14 @@
 //! Driftline: which upstream change moved which model's outcomes.
 
 pub mod assess;
+pub mod cli;
 pub mod config;
 pub mod decide;
 pub mod event;
 pub mod join;
 pub mod observe;
+pub mod publish;
+pub mod registry;
+pub mod serve;
 pub mod sketch;
 pub mod stage;

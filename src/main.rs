@@ -1,2 +1,7 @@
-//! The command line: verbs and exit codes.
-fn main() {}
+//! The command line: everything is in [`driftline::cli`].
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    driftline::cli::main().into()
+}

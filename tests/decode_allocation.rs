@@ -7,11 +7,7 @@ use std::cell::Cell;
 
 use driftline::observe::{AvroPlan, DecodeLimits, JsonPlan, Slot};
 
-const LIMITS: DecodeLimits = DecodeLimits {
-    depth: 64,
-    text_bytes: 256,
-    paths: 100,
-};
+const LIMITS: DecodeLimits = DecodeLimits { depth: 64, text_bytes: 256, paths: 100 };
 
 thread_local! {
     static BYTES: Cell<usize> = const { Cell::new(0) };

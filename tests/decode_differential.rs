@@ -11,11 +11,7 @@ use driftline::observe::{AvroPlan, DecodeError, DecodeLimits, FoundKind, Slot};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-const LIMITS: DecodeLimits = DecodeLimits {
-    depth: 64,
-    text_bytes: 1 << 20,
-    paths: 0,
-};
+const LIMITS: DecodeLimits = DecodeLimits { depth: 64, text_bytes: 1 << 20, paths: 0 };
 
 /// Base type, logical type.
 type Clock = (&'static str, &'static str);
@@ -68,14 +64,9 @@ fn leaf() -> impl Strategy<Value = Kind> {
 
 fn kind() -> impl Strategy<Value = Kind> {
     leaf().prop_recursive(4, 24, 6, |inside| {
-        let nullable = inside
-            .clone()
-            .prop_filter("no union lies in a union", |kind| {
-                !matches!(
-                    kind,
-                    Kind::Nullable(..) | Kind::Union(..) | Kind::Plain("null")
-                )
-            });
+        let nullable = inside.clone().prop_filter("no union lies in a union", |kind| {
+            !matches!(kind, Kind::Nullable(..) | Kind::Union(..) | Kind::Plain("null"))
+        });
         prop_oneof![
             2 => inside.clone().prop_map(|kind| Kind::Array(Box::new(kind))),
             1 => inside.clone().prop_map(|kind| Kind::Map(Box::new(kind))),
@@ -98,10 +89,7 @@ fn schema_of(kind: &Kind, count: &mut usize) -> String {
         Kind::Fixed(size) => format!(r#"{{"type":"fixed","name":"{name}","size":{size}}}"#),
         Kind::Enum(len) => {
             let symbols: Vec<_> = (0..*len).map(|index| format!(r#""S{index}""#)).collect();
-            format!(
-                r#"{{"type":"enum","name":"{name}","symbols":[{}]}}"#,
-                symbols.join(",")
-            )
+            format!(r#"{{"type":"enum","name":"{name}","symbols":[{}]}}"#, symbols.join(","))
         }
         Kind::Decimal(scale) => {
             format!(r#"{{"type":"bytes","logicalType":"decimal","precision":38,"scale":{scale}}}"#)
@@ -163,9 +151,7 @@ impl Numbers {
 
     fn text(&mut self) -> String {
         let alphabet = ['a', 'Z', '0', '"', '\\', '\n', 'é', '€', '😀'];
-        (0..self.below(12))
-            .map(|_| alphabet[self.below(alphabet.len())])
-            .collect()
+        (0..self.below(12)).map(|_| alphabet[self.below(alphabet.len())]).collect()
     }
 }
 
@@ -173,11 +159,7 @@ fn value_of(kind: &Kind, numbers: &mut Numbers) -> Value {
     match kind {
         Kind::Plain(name) => plain_value(name, numbers),
         Kind::Uuid => {
-            let hex: String = numbers
-                .bytes(16)
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect();
+            let hex: String = numbers.bytes(16).iter().map(|byte| format!("{byte:02x}")).collect();
             Value::Uuid(hex.parse().unwrap())
         }
         Kind::Fixed(size) => Value::Fixed(*size, numbers.bytes(*size)),
@@ -193,11 +175,9 @@ fn value_of(kind: &Kind, numbers: &mut Numbers) -> Value {
             Value::Decimal(bytes.into())
         }
         Kind::Time((_, logical)) => time_value(logical, numbers.long()),
-        Kind::Array(items) => Value::Array(
-            (0..numbers.below(4))
-                .map(|_| value_of(items, numbers))
-                .collect(),
-        ),
+        Kind::Array(items) => {
+            Value::Array((0..numbers.below(4)).map(|_| value_of(items, numbers)).collect())
+        }
         Kind::Map(values) => Value::Map(
             (0..numbers.below(4))
                 .map(|index| (format!("k{index}"), value_of(values, numbers)))
@@ -254,11 +234,7 @@ fn time_value(logical: &str, count: i64) -> Value {
 
 fn record_value(fields: &[Kind], numbers: &mut Numbers) -> Value {
     let named = fields.iter().enumerate();
-    Value::Record(
-        named
-            .map(|(at, kind)| (format!("f{at}"), value_of(kind, numbers)))
-            .collect(),
-    )
+    Value::Record(named.map(|(at, kind)| (format!("f{at}"), value_of(kind, numbers))).collect())
 }
 
 /// What is expected in a slot; it owns what it says.
@@ -288,11 +264,7 @@ fn paths_of(kind: &Kind, path: &str, out: &mut Vec<(String, bool)>) {
 }
 
 fn join(path: &str, name: &str) -> String {
-    if path.is_empty() {
-        name.to_owned()
-    } else {
-        format!("{path}.{name}")
-    }
+    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }
 
 /// What apache-avro's value says at each path.
@@ -355,12 +327,8 @@ fn scalar(kind: &Kind, value: &Value) -> Check {
         Value::Decimal(decimal) => {
             let bytes: Vec<u8> = decimal.try_into().unwrap();
             let start = if bytes[0] >= 0x80 { -1 } else { 0_i128 };
-            let digits = bytes
-                .iter()
-                .fold(start, |sum, byte| (sum << 8) | i128::from(*byte));
-            let (Kind::Decimal(scale) | Kind::FixedDecimal(_, scale)) = kind else {
-                panic!()
-            };
+            let digits = bytes.iter().fold(start, |sum, byte| (sum << 8) | i128::from(*byte));
+            let (Kind::Decimal(scale) | Kind::FixedDecimal(_, scale)) = kind else { panic!() };
             let number: f64 = format!("{digits}e-{scale}").parse().unwrap();
             let within = number.abs() * 1e-15;
             Box::new(move |slot| matches!(slot, Slot::Float(it) if (it - number).abs() <= within))
@@ -377,10 +345,8 @@ fn written(fields: Vec<Kind>, seed: u64) -> (Kind, String, Value, Vec<u8>) {
     let schema = Schema::parse_str(&text).unwrap();
     // Half of them with blocks that tell their size.
     let block_size = seed.is_multiple_of(2).then_some(8);
-    let writer = GenericDatumWriter::builder(&schema)
-        .maybe_target_block_size(block_size)
-        .build()
-        .unwrap();
+    let writer =
+        GenericDatumWriter::builder(&schema).maybe_target_block_size(block_size).build().unwrap();
     let body = writer.write_value_to_vec(value.clone()).unwrap();
     (kind, text, value, body)
 }

@@ -7,11 +7,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use serde_json::Value;
 
-const LIMITS: DecodeLimits = DecodeLimits {
-    depth: 64,
-    text_bytes: 1 << 20,
-    paths: 10_000,
-};
+const LIMITS: DecodeLimits = DecodeLimits { depth: 64, text_bytes: 1 << 20, paths: 10_000 };
 
 /// A JSON value as text: numbers of all shapes, escapes, white space.
 fn value_text() -> impl Strategy<Value = String> {
@@ -64,25 +60,13 @@ fn string_text() -> impl Strategy<Value = String> {
 
 fn object_text(inside: impl Strategy<Value = String>) -> impl Strategy<Value = String> {
     // Few keys, so that some are equal and all come in many orders.
-    let keys = vec![
-        "a",
-        "b",
-        "c",
-        "d",
-        r"\u0061",
-        "é",
-        "a longer key",
-        "",
-        "with \\\" quote",
-    ];
+    let keys = vec!["a", "b", "c", "d", r"\u0061", "é", "a longer key", "", "with \\\" quote"];
     let key = prop_oneof![
         8 => prop::sample::select(keys).prop_map(|key| format!("\"{key}\"")),
         1 => string_text(),
     ];
     vec((key, "[ \n\t\r]{0,2}", inside), 0..6).prop_map(|members| {
-        let written = members
-            .iter()
-            .map(|(key, gap, value)| format!("{key}{gap}:{gap}{value}"));
+        let written = members.iter().map(|(key, gap, value)| format!("{key}{gap}:{gap}{value}"));
         format!("{{{}}}", written.collect::<Vec<_>>().join(","))
     })
 }
@@ -107,9 +91,9 @@ fn agrees(slot: Slot<'_>, value: &Value) -> bool {
         (Slot::Bool(found), Value::Bool(value)) => found == *value,
         (Slot::Text(found), Value::String(value)) => found == value,
         // serde_json gives minus zero as a double.
-        (Slot::Integer(found), Value::Number(number)) => number
-            .as_i64()
-            .map_or(found == 0 && number.as_f64() == Some(0.0), |it| it == found),
+        (Slot::Integer(found), Value::Number(number)) => {
+            number.as_i64().map_or(found == 0 && number.as_f64() == Some(0.0), |it| it == found)
+        }
         // serde_json rounds a double within an ulp, the plan to the nearest.
         (Slot::Float(found), Value::Number(number)) => {
             let value = number.as_f64().unwrap();
@@ -128,29 +112,17 @@ fn check(plan: &mut JsonPlan, paths: &mut Vec<String>, text: &str) -> Result<(),
         paths.push(path.to_owned());
         Some(paths.len() - 1)
     };
-    prop_assert_eq!(
-        plan.decode(text.as_bytes(), &LIMITS, &mut want, &mut slots),
-        Ok(())
-    );
+    prop_assert_eq!(plan.decode(text.as_bytes(), &LIMITS, &mut want, &mut slots), Ok(()));
 
     for (path, value) in &expected {
-        let slot = paths
-            .iter()
-            .position(|known| known == path)
-            .map(|slot| slots[slot]);
+        let slot = paths.iter().position(|known| known == path).map(|slot| slots[slot]);
         let slot = slot.unwrap_or_default();
-        prop_assert!(
-            agrees(slot, value),
-            "{path:?}: {slot:?}, expected {value:?}"
-        );
+        prop_assert!(agrees(slot, value), "{path:?}: {slot:?}, expected {value:?}");
     }
     for (path, slot) in paths.iter().zip(&slots) {
         let is_expected = expected.iter().any(|(known, _)| known == path);
         let is_nothing = matches!(slot, Slot::Absent | Slot::Composite);
-        prop_assert!(
-            is_expected || is_nothing,
-            "{path:?}: {slot:?}, expected nothing"
-        );
+        prop_assert!(is_expected || is_nothing, "{path:?}: {slot:?}, expected nothing");
     }
     Ok(())
 }

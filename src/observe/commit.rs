@@ -108,12 +108,7 @@ fn trimmed(summary: &FieldSummary) -> FieldSummary {
     histogram.merge(&summary.histogram);
     let has_kind = summary.counters.present > 0 || !summary.bins.is_empty();
     let kind = if has_kind { summary.kind } else { FieldKind::Opaque };
-    FieldSummary {
-        kind,
-        counters: summary.counters,
-        bins: summary.bins.clone(),
-        histogram,
-    }
+    FieldSummary { kind, counters: summary.counters, bins: summary.bins.clone(), histogram }
 }
 
 fn tell_model(model: &Model, messages: &mut Summaries<'_>) {

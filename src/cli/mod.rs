@@ -1,0 +1,87 @@
+//! The command line: one file a verb. The only room that prints.
+//!
+//! A new verb is a file here, a variant of [`Verb`] and an arm of [`run`].
+
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "printing is what a command line does"
+)]
+
+mod check;
+mod events;
+mod exit;
+mod logging;
+mod schema;
+
+use clap::{Parser, Subcommand};
+
+pub use exit::Exit;
+pub use logging::LogFormat;
+
+/// Finds which upstream change moved which model's outcomes, while the data moves through Kafka.
+#[derive(Debug, Parser)]
+#[command(name = "driftline", version, after_help = EXAMPLES)]
+struct Cli {
+    #[command(flatten)]
+    logging: logging::Logging,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Check(check::Check),
+    Events(events::EventsArgs),
+    Schema(schema::SchemaArgs),
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  driftline check drift.yaml       say what would be watched, and how to see more
+  driftline events --brokers HOST  print what has been published
+  driftline schema config          print the JSON Schema of the configuration
+
+Exit codes:
+  0  done
+  1  failed
+  75 failed for now: starting again may help
+  78 the configuration is wrong: starting again will not help";
+
+/// Reads the command line and does what it asks.
+#[must_use]
+pub fn main() -> Exit {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Where the terminal is gone there is nobody to tell.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Configuration } else { Exit::Done };
+        }
+    };
+    if let Err(message) = logging::start(&cli.logging) {
+        eprintln!("error: {message}");
+        return Exit::Configuration;
+    }
+    run(&cli.verb)
+}
+
+fn run(verb: &Verb) -> Exit {
+    match verb {
+        Verb::Check(args) => check::run(args),
+        Verb::Events(args) => events::run(args),
+        Verb::Schema(args) => schema::run(args),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

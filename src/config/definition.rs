@@ -1,0 +1,139 @@
+//! The definition of a dataset or a model: a hash of what decides its summaries.
+//!
+//! It is XXH3-64 over lines of `key=value` in a fixed order, values quoted as JSON, the first
+//! line naming the form. In it is what changes which records are counted, in which window and
+//! cell, or how a value is counted:
+//!
+//! - dataset: topic, places of event time, producer and schema version, window, lateness,
+//!   bounds, the list of `only`, whether breaches are set aside, and of each field its kind,
+//!   contract (required, min, max, allowed) and what may be remembered;
+//! - model: topic and places of predictions, decision, exposure, window, lateness, bounds, and
+//!   topic, places, positive labels, coverage, absence and horizon of outcomes.
+//!
+//! Not in it: names, owner, units, lineage, limits and everything of the deployment. Changing
+//! those keeps all state.
+
+use std::fmt::Write;
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::plan::{
+    DatasetPlan, Decision, FieldPlan, FieldSelection, Locator, ModelPlan, OutcomePlan,
+    PredictionPlan, TimeBounds, TimeSource,
+};
+
+/// The definition of a dataset; its own `definition` is not read.
+pub(crate) fn of_dataset(plan: &DatasetPlan) -> u64 {
+    let mut text = Canonical::new("dataset/1");
+    text.line("topic", &*plan.topic);
+    text.line("event_time", time(&plan.event_time));
+    text.line("producer", plan.producer.as_ref().map(place));
+    text.line("schema_version", plan.schema_version.as_ref().map(place));
+    text.window(plan.window.ms(), plan.lateness_ms, plan.bounds);
+    text.line("quarantine_breaches", plan.quarantine_breaches);
+    let (selection, fields) = match &plan.fields {
+        FieldSelection::All(named) => ("all", named),
+        FieldSelection::Only(named) => ("only", named),
+    };
+    text.line("fields", selection);
+    for (path, field) in fields {
+        text.field(path, field, selection == "only");
+    }
+    text.hash()
+}
+
+/// The definition of a model; its own `definition` is not read.
+pub(crate) fn of_model(plan: &ModelPlan) -> u64 {
+    let mut text = Canonical::new("model/1");
+    text.window(plan.window.ms(), plan.lateness_ms, plan.bounds);
+    text.predictions(&plan.predictions);
+    if let Some(outcomes) = &plan.outcomes {
+        text.outcomes(outcomes);
+    }
+    text.hash()
+}
+
+fn place(locator: &Locator) -> String {
+    match locator {
+        Locator::Field(path) => format!("field:{path}"),
+        Locator::Header(name) => format!("header:{name}"),
+    }
+}
+
+fn time(source: &TimeSource) -> String {
+    match source {
+        TimeSource::Record => "record".into(),
+        TimeSource::At(locator) => place(locator),
+    }
+}
+
+struct Canonical(String);
+
+impl Canonical {
+    fn new(form: &str) -> Canonical {
+        Canonical(format!("{form}\n"))
+    }
+
+    fn line(&mut self, key: &str, value: impl Into<serde_json::Value>) {
+        let value: serde_json::Value = value.into();
+        writeln!(self.0, "{key}={value}").expect("a String takes all text");
+    }
+
+    fn hash(&self) -> u64 {
+        xxh3_64(self.0.as_bytes())
+    }
+
+    fn window(&mut self, size_ms: i64, lateness_ms: i64, bounds: TimeBounds) {
+        self.line("window_ms", size_ms);
+        self.line("lateness_ms", lateness_ms);
+        self.line("past_ms", bounds.past_ms);
+        self.line("future_ms", bounds.future_ms);
+    }
+
+    /// A field about which nothing is said counts only where it selects.
+    fn field(&mut self, path: &str, field: &FieldPlan, selects: bool) {
+        let said = serde_json::json!([
+            field.kind.map(|kind| format!("{kind:?}")),
+            field.required,
+            field.min,
+            field.max,
+            field.allowed,
+            format!("{:?}", field.values),
+        ]);
+        let nothing = serde_json::json!([null, false, null, null, [], "Auto"]);
+        if selects || said != nothing {
+            self.line("field", serde_json::json!([path, said]));
+        }
+    }
+
+    fn predictions(&mut self, plan: &PredictionPlan) {
+        self.line("predictions.topic", &*plan.topic);
+        self.line("predictions.id", place(&plan.id));
+        self.line("predictions.score", plan.score.as_ref().map(place));
+        match &plan.decision {
+            Decision::ScoreAbove(limit) => self.line("predictions.score_above", *limit),
+            Decision::OneOf(at, values) => {
+                self.line("predictions.decision", place(at));
+                self.line("predictions.equals", values.clone());
+            }
+        }
+        self.line("predictions.version", plan.version.as_ref().map(place));
+        self.line("predictions.time", time(&plan.time));
+        for (dataset, exposure) in &plan.exposure {
+            let schema: Vec<String> = exposure.schema.iter().map(place).collect();
+            let producer: Vec<String> = exposure.producer.iter().map(place).collect();
+            self.line("exposure", serde_json::json!([dataset, schema, producer]));
+        }
+    }
+
+    fn outcomes(&mut self, plan: &OutcomePlan) {
+        self.line("outcomes.topic", &*plan.topic);
+        self.line("outcomes.id", place(&plan.id));
+        self.line("outcomes.label", place(&plan.label));
+        self.line("outcomes.positive", plan.positive.clone());
+        self.line("outcomes.time", time(&plan.time));
+        self.line("outcomes.covers", format!("{:?}", plan.covers));
+        self.line("outcomes.absent", format!("{:?}", plan.absent));
+        self.line("outcomes.horizon_ms", plan.horizon_ms);
+    }
+}

@@ -1,0 +1,188 @@
+//! One call to the registry, and what its result means. No retries, no memory.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::time::Duration;
+
+use schema_registry_converter::async_impl::schema_registry::{
+    SrSettings, get_referenced_schema, get_schema_by_id, post_schema,
+};
+use schema_registry_converter::error::SRCError;
+use schema_registry_converter::schema_registry_common::{
+    RawError, RegisteredReference, SchemaType, SuppliedSchema,
+};
+use serde::Deserialize;
+
+use crate::config::deployment::RegistryAccess;
+use crate::observe::{RegisteredSchema, SchemaAnswer};
+
+use super::references;
+
+/// The registry's own code for "no schema of that id". A bare 404 is not it: that is what a
+/// wrong path or a proxy says.
+const SCHEMA_NOT_FOUND: u32 = 40403;
+/// Schemas one schema may refer to, all levels together.
+const REFERENCES_MAX: usize = 64;
+
+/// Settings and client of the calls.
+#[derive(Debug)]
+pub(super) struct Fetcher {
+    settings: SrSettings,
+    http: reqwest::Client,
+    access: RegistryAccess,
+}
+
+/// Why a call failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Failure {
+    /// For people; holds no credentials.
+    pub(super) reason: String,
+    /// The registry said no for good: asking again gives the same.
+    pub(super) refused: bool,
+}
+
+#[derive(Deserialize)]
+struct SubjectVersion {
+    subject: String,
+    version: u32,
+}
+
+impl Fetcher {
+    /// Makes the clients; connects to nothing.
+    ///
+    /// # Errors
+    /// When there is no URL or the TLS set-up of the system is broken.
+    pub(super) fn new(access: &RegistryAccess, timeout: Duration) -> Result<Fetcher, String> {
+        let mut urls = access.urls.iter().map(|url| url.trim_end_matches('/').to_owned());
+        let first = urls.next().ok_or("no registry URL is configured")?;
+        let mut builder = SrSettings::new_builder(first);
+        for url in urls {
+            builder.add_url(url);
+        }
+        if let Some((user, password)) = &access.basic {
+            builder.set_basic_authorization(user, Some(password.reveal()));
+        }
+        let client = || reqwest::Client::builder().connect_timeout(timeout).timeout(timeout);
+        Ok(Fetcher {
+            settings: builder
+                .set_timeout(timeout)
+                .build_with(client())
+                .map_err(|error| explain(&error))?,
+            http: client().build().map_err(|error| error.to_string())?,
+            access: access.clone(),
+        })
+    }
+
+    /// Asks for a schema once.
+    pub(super) async fn schema(&self, id: u32) -> Result<SchemaAnswer, Failure> {
+        let found = match get_schema_by_id(id, &self.settings).await {
+            Ok(found) => found,
+            Err(error) if code(&error) == Some(SCHEMA_NOT_FOUND) => {
+                return Ok(SchemaAnswer::Unknown);
+            }
+            Err(error) => return Err(failure(&error)),
+        };
+        if found.schema_type != SchemaType::Avro {
+            let reason = format!("schema {id} is {:?}, expected Avro", found.schema_type);
+            return Ok(SchemaAnswer::Unreadable(reason));
+        }
+        let schema = match self.referenced(&found.references).await? {
+            None => {
+                let reason = format!("schema {id} refers to more than {REFERENCES_MAX} schemas");
+                return Ok(SchemaAnswer::Unreadable(reason));
+            }
+            Some(referenced) if referenced.is_empty() => found.schema,
+            Some(referenced) => match references::inline(&found.schema, &referenced) {
+                Ok(whole) => whole,
+                Err(error) => {
+                    let reason = format!("schema {id} or one it refers to: {error}");
+                    return Ok(SchemaAnswer::Unreadable(reason));
+                }
+            },
+        };
+        let (subject, number) = match (found.subject, found.version) {
+            (Some(subject), Some(number)) => (Some(subject), Some(number)),
+            _ => self.subject_and_number(id).await.unzip(),
+        };
+        Ok(SchemaAnswer::Known(RegisteredSchema { id, schema, subject, number }))
+    }
+
+    /// Registers a schema once, or finds that it already is, and returns its id.
+    pub(super) async fn register(&self, subject: &str, schema: &str) -> Result<u32, Failure> {
+        let supplied = SuppliedSchema::new(None, SchemaType::Avro, schema.to_owned());
+        match post_schema(&self.settings, subject.to_owned(), supplied).await {
+            Ok(registered) => Ok(registered.id),
+            Err(error) => Err(failure(&error)),
+        }
+    }
+
+    /// The texts of all schemas referred to; `None` when there are too many.
+    async fn referenced(
+        &self,
+        direct: &[RegisteredReference],
+    ) -> Result<Option<Vec<String>>, Failure> {
+        let mut open: Vec<RegisteredReference> = direct.to_vec();
+        let mut found: BTreeMap<(String, u32), String> = BTreeMap::new();
+        while let Some(reference) = open.pop() {
+            let key = (reference.subject.clone(), reference.version);
+            if found.contains_key(&key) {
+                continue;
+            }
+            if found.len() == REFERENCES_MAX {
+                return Ok(None);
+            }
+            let schema = get_referenced_schema(&self.settings, &reference)
+                .await
+                .map_err(|error| failure(&error))?;
+            open.extend(schema.references);
+            found.insert(key, schema.schema);
+        }
+        Ok(Some(found.into_values().collect()))
+    }
+
+    /// For display only: a failure is no failure. Of several subjects the first of a value.
+    async fn subject_and_number(&self, id: u32) -> Option<(String, u32)> {
+        for url in &self.access.urls {
+            let url = format!("{}/schemas/ids/{id}/versions", url.trim_end_matches('/'));
+            let mut request = self.http.get(url);
+            if let Some((user, password)) = &self.access.basic {
+                request = request.basic_auth(user, Some(password.reveal()));
+            }
+            let Ok(response) = request.send().await.and_then(|r| r.error_for_status()) else {
+                continue;
+            };
+            let Ok(body) = response.bytes().await else {
+                continue;
+            };
+            let Ok(mut versions) = serde_json::from_slice::<Vec<SubjectVersion>>(&body) else {
+                continue;
+            };
+            versions.sort_by_key(|one| (!one.subject.ends_with("-value"), one.subject.clone()));
+            return versions.into_iter().next().map(|one| (one.subject, one.version));
+        }
+        None
+    }
+}
+
+fn failure(error: &SRCError) -> Failure {
+    // 409: not compatible with the subject's versions. 422xx: not a schema.
+    let refused = matches!(code(error), Some(409 | 42_200..=42_299));
+    Failure { reason: explain(error), refused }
+}
+
+/// The registry's own error code, where its answer had one.
+fn code(error: &SRCError) -> Option<u32> {
+    error.source()?.downcast_ref::<RawError>().map(|raw| raw.error_code)
+}
+
+/// The error and its causes; the converter's own text adds flags that mean nothing here.
+fn explain(error: &SRCError) -> String {
+    let mut text = error.error.clone();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        cause = inner.source();
+    }
+    text
+}

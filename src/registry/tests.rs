@@ -1,0 +1,356 @@
+//! The client against the stand-in and against servers that misbehave.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::config::deployment::{PublicTopics, RegistryAccess, Secret};
+use crate::observe::SchemaAnswer;
+use crate::publish::EventKind;
+
+use super::{Options, Registry, RegistryError, SchemaSource, StandIn};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_millis(60);
+const GOOD: Reply = Reply::Status(200, r#"{"schema":"\"string\""}"#);
+const NOT_FOUND: Reply = Reply::Status(404, r#"{"error_code":40403,"message":"no"}"#);
+
+#[derive(Clone, Copy, Debug)]
+enum Reply {
+    Status(u16, &'static str),
+    /// The connection is held open and nothing is said.
+    Never,
+}
+
+fn options() -> Options {
+    Options {
+        timeout: Duration::from_millis(300),
+        first_pause: Duration::from_millis(4),
+        longest_pause: Duration::from_millis(40),
+        ..Options::default()
+    }
+}
+
+fn start(url: String, options: Options) -> Registry {
+    let access = RegistryAccess { urls: vec![url], basic: None };
+    Registry::start(&access, options).expect("starts")
+}
+
+/// Answers schema calls by a script, then well; counts them. Has no versions to tell.
+fn scripted(listener: TcpListener, script: Vec<Reply>) -> Arc<AtomicU64> {
+    let calls = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&calls);
+    let serve = move || {
+        let mut script = script.into_iter();
+        let mut held = Vec::new();
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("accepted");
+            let head = read_head(&mut stream);
+            let reply = if head.contains("/versions") && head.starts_with("GET") {
+                NOT_FOUND
+            } else {
+                counted.fetch_add(1, Ordering::SeqCst);
+                script.next().unwrap_or(GOOD)
+            };
+            match reply {
+                Reply::Status(status, body) => respond(&mut stream, status, body),
+                Reply::Never => held.push(stream),
+            }
+        }
+    };
+    std::thread::Builder::new().spawn(serve).expect("thread");
+    calls
+}
+
+fn read_head(stream: &mut TcpStream) -> String {
+    let (mut head, mut byte) = (Vec::new(), [0]);
+    while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|n| n == 1) {
+        head.push(byte[0]);
+    }
+    String::from_utf8_lossy(&head).into_owned()
+}
+
+fn respond(stream: &mut TcpStream, status: u16, body: &str) {
+    let length = body.len();
+    let _ = write!(
+        stream,
+        "HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
+    );
+}
+
+fn listen() -> (TcpListener, String) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("free port");
+    let url = format!("http://{}", listener.local_addr().expect("address"));
+    (listener, url)
+}
+
+fn call(url: &str, method: &str, path: &str, body: &Value) -> (u16, Value) {
+    let address: SocketAddr = url.trim_start_matches("http://").parse().expect("address");
+    let mut stream = TcpStream::connect(address).expect("connects");
+    let body = if body.is_null() { String::new() } else { body.to_string() };
+    let length = body.len();
+    write!(
+        stream,
+        "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
+    )
+    .expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("answered");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("head and body");
+    let status = head.split(' ').nth(1).expect("status").parse().expect("number");
+    (status, serde_json::from_str(body).unwrap_or_default())
+}
+
+fn wait_for(source: &mut SchemaSource) -> Vec<(u32, SchemaAnswer)> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let answers = source.poll();
+        if !answers.is_empty() {
+            return answers;
+        }
+        assert!(Instant::now() < deadline, "no answer");
+        std::thread::yield_now();
+    }
+}
+
+fn is_known(answer: &SchemaAnswer) -> bool {
+    matches!(answer, SchemaAnswer::Known(_))
+}
+
+#[test]
+fn client_recovers_by_itself_from_everything_that_is_no_answer() {
+    for bad in [
+        Reply::Status(401, r#"{"error_code":40101,"message":"who are you"}"#),
+        Reply::Status(403, ""),
+        Reply::Status(404, "<html>no such page</html>"),
+        Reply::Status(404, r#"{"error_code":404,"message":"HTTP 404 Not Found"}"#),
+        Reply::Status(429, "slow down"),
+        Reply::Status(500, r#"{"error_code":50001,"message":"store"}"#),
+        Reply::Status(503, ""),
+        Reply::Status(200, "<html>log in first</html>"),
+        Reply::Status(200, "{}"),
+        Reply::Never,
+    ] {
+        let (listener, url) = listen();
+        let calls = scripted(listener, vec![bad, bad]);
+        let registry = start(url, options());
+
+        let answer = registry.fetch(7, PATIENCE).expect("recovers");
+
+        assert!(is_known(&answer), "{bad:?} gave {answer:?}");
+        assert_eq!(calls.load(Ordering::SeqCst), 3, "{bad:?}");
+        let status = registry.status();
+        assert_eq!((status.up, status.failed, status.answered), (Some(true), 2, 1), "{bad:?}");
+        assert!(status.last_error.is_some(), "{bad:?}");
+    }
+}
+
+#[test]
+fn refused_connection_is_tried_until_the_registry_is_there() {
+    let (listener, url) = listen();
+    let address = listener.local_addr().expect("address");
+    drop(listener);
+    let registry = start(url, options());
+    let mut source = registry.source();
+    source.request(7);
+
+    let error = registry.fetch(7, SOON).expect_err("nobody listens");
+
+    assert!(matches!(error, RegistryError::Unreachable { .. }), "{error}");
+    assert_eq!(registry.status().up, Some(false));
+    assert!(source.poll().is_empty(), "an outage is no answer");
+
+    scripted(TcpListener::bind(address).expect("port is free again"), vec![]);
+
+    let answers = wait_for(&mut source);
+    assert!(is_known(&answers[0].1));
+    assert_eq!(source.pending(), 0);
+}
+
+#[test]
+fn one_id_is_in_flight_once_whoever_asks() {
+    let (listener, url) = listen();
+    let calls = scripted(listener, vec![Reply::Never]);
+    let registry = start(url, options());
+    let mut sources: Vec<SchemaSource> = (0..20).map(|_| registry.source()).collect();
+
+    for source in &mut sources {
+        source.request(7);
+        source.request(7);
+    }
+    for source in &mut sources {
+        let answers = wait_for(source);
+        assert_eq!(answers.len(), 1);
+        assert!(is_known(&answers[0].1));
+    }
+
+    assert_eq!(calls.load(Ordering::SeqCst), 2, "one that never ended, one that did");
+}
+
+#[test]
+fn nobody_left_to_wait_ends_the_retries() {
+    let (listener, url) = listen();
+    scripted(listener, vec![Reply::Status(500, ""); 100_000]);
+    let registry = start(url, options());
+    let mut source = registry.source();
+    source.request(7);
+    registry.fetch(8, SOON).expect_err("fails for ever");
+    assert!(registry.status().waiting >= 1);
+
+    drop(source);
+
+    let deadline = Instant::now() + PATIENCE;
+    while registry.status().waiting > 0 {
+        assert!(Instant::now() < deadline, "still trying");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn unknown_is_believed_for_its_time_only() {
+    for (kept, asked_again) in [(Duration::from_secs(3600), false), (Duration::ZERO, true)] {
+        let stand_in = StandIn::start().expect("starts");
+        let registry = start(stand_in.url(), Options { unknown_kept: kept, ..options() });
+        assert_eq!(registry.fetch(1, PATIENCE).expect("answer"), SchemaAnswer::Unknown);
+
+        registry.register("orders-value", r#""string""#, PATIENCE).expect("registers");
+
+        let answer = registry.fetch(1, PATIENCE).expect("answer");
+        assert_eq!(is_known(&answer), asked_again, "kept for {kept:?}");
+    }
+}
+
+#[test]
+fn cache_is_bounded() {
+    let (listener, url) = listen();
+    let calls = scripted(listener, vec![]);
+    let registry = start(url, Options { cached_max: 2, ..options() });
+
+    for id in [1, 2, 3, 3] {
+        registry.fetch(id, PATIENCE).expect("answer");
+    }
+
+    assert_eq!(registry.status().cached, 2);
+    assert_eq!(calls.load(Ordering::SeqCst), 3, "the last was kept");
+    registry.fetch(1, PATIENCE).expect("answer");
+    assert_eq!(calls.load(Ordering::SeqCst), 4, "the first was not");
+}
+
+#[test]
+fn second_url_is_asked_when_the_first_is_down_and_credentials_stay_unsaid() {
+    let (dead, dead_url) = listen();
+    drop(dead);
+    let stand_in = StandIn::start().expect("starts");
+    let urls = vec![dead_url.replace("http://", "http://user:hunter2@"), stand_in.url()];
+    let basic = Some(("user".to_owned(), Secret::new("hunter2".into())));
+    let registry = Registry::start(&RegistryAccess { urls, basic }, options()).expect("starts");
+
+    let id = registry.register("orders-value", r#""string""#, PATIENCE).expect("registers");
+    let answer = registry.fetch(id, PATIENCE).expect("answer");
+
+    let SchemaAnswer::Known(schema) = answer else { panic!("{answer:?}") };
+    assert_eq!((schema.subject.as_deref(), schema.number), (Some("orders-value"), Some(1)));
+    assert!(!format!("{registry:?} {:?}", registry.status()).contains("hunter2"));
+}
+
+#[test]
+fn schema_that_is_not_avro_is_unreadable_and_not_unknown() {
+    let stand_in = StandIn::start().expect("starts");
+    let body = json!({ "schema": "{}", "schemaType": "JSON" });
+    call(&stand_in.url(), "POST", "/subjects/j-value/versions", &body);
+
+    let answer = start(stand_in.url(), options()).fetch(1, PATIENCE).expect("answer");
+
+    assert!(matches!(answer, SchemaAnswer::Unreadable(_)), "{answer:?}");
+}
+
+#[test]
+fn references_are_put_in_their_place() {
+    let stand_in = StandIn::start().expect("starts");
+    let money = r#"{"type":"record","name":"Money","namespace":"shop","fields":[]}"#;
+    let order = r#"{"type":"record","name":"Order","namespace":"shop",
+        "fields":[{"name":"amount","type":"shop.Money"}]}"#;
+    call(&stand_in.url(), "POST", "/subjects/money/versions", &json!({ "schema": money }));
+    let references = json!([{ "name": "shop.Money", "subject": "money", "version": 1 }]);
+    let body = json!({ "schema": order, "references": references });
+    call(&stand_in.url(), "POST", "/subjects/orders-value/versions", &body);
+
+    let answer = start(stand_in.url(), options()).fetch(2, PATIENCE).expect("answer");
+
+    let SchemaAnswer::Known(schema) = answer else { panic!("{answer:?}") };
+    assert!(apache_avro::Schema::parse_str(&schema.schema).is_ok(), "{}", schema.schema);
+}
+
+#[test]
+fn refusal_is_told_at_once_and_not_tried_again() {
+    let (listener, url) = listen();
+    let refusal = r#"{"error_code":409,"message":"incompatible"}"#;
+    let calls = scripted(listener, vec![Reply::Status(503, ""), Reply::Status(409, refusal)]);
+
+    let error = start(url, options()).register("s", r#""string""#, PATIENCE).expect_err("refused");
+
+    assert!(matches!(error, RegistryError::Refused { .. }), "{error}");
+    assert!(error.to_string().contains("incompatible"), "{error}");
+    assert_eq!(calls.load(Ordering::SeqCst), 2);
+}
+
+#[test]
+fn event_schemas_are_registered_once_and_read_back() {
+    let stand_in = StandIn::start().expect("starts");
+    let registry = start(stand_in.url(), options());
+    let topics = PublicTopics::default();
+
+    let first = registry.register_event_schemas(&topics, PATIENCE).expect("registers");
+    let again = registry.register_event_schemas(&topics, PATIENCE).expect("registers");
+
+    assert_eq!(first, again);
+    for kind in EventKind::ALL {
+        let answer = registry.fetch(first.id(kind), PATIENCE).expect("answer");
+        let SchemaAnswer::Known(schema) = answer else { panic!("{answer:?}") };
+        assert_eq!(schema.subject, Some(kind.subject(&topics)));
+        let parsed = apache_avro::Schema::parse_str(&schema.schema).expect("schema");
+        assert_eq!(parsed, kind.schema());
+    }
+}
+
+#[test]
+fn stand_in_speaks_as_the_real_one() {
+    let stand_in = StandIn::start().expect("starts");
+    let url = stand_in.url();
+    let get = |path: &str| call(&url, "GET", path, &Value::Null);
+    let post = |path: &str, body: Value| call(&url, "POST", path, &body);
+    let error = |(status, body): (u16, Value)| (status, body["error_code"].as_u64());
+
+    let versions = "/subjects/team%2Forders-value/versions";
+    assert_eq!(post(versions, json!({ "schema": "\"string\"" })).1, json!({ "id": 1 }));
+    assert_eq!(post(versions, json!({ "schema": "\"long\"" })).1, json!({ "id": 2 }));
+    assert_eq!(post(versions, json!({ "schema": " \"string\" " })).1, json!({ "id": 1 }));
+    let other = "/subjects/b-value/versions";
+    assert_eq!(post(other, json!({ "schema": "\"long\"" })).1, json!({ "id": 2 }));
+
+    assert_eq!(get("/subjects").1, json!(["b-value", "team/orders-value"]));
+    assert_eq!(get(versions).1, json!([1, 2]));
+    assert_eq!(get("/schemas/ids/2?deleted=true").1, json!({ "schema": "\"long\"" }));
+    assert_eq!(
+        get("/schemas/ids/2/versions").1,
+        json!([
+            { "subject": "b-value", "version": 1 },
+            { "subject": "team/orders-value", "version": 2 },
+        ])
+    );
+    let latest = get("/subjects/team%2Forders-value/versions/latest").1;
+    assert_eq!((&latest["id"], &latest["version"]), (&json!(2), &json!(2)));
+    let found = post("/subjects/team%2Forders-value", json!({ "schema": "\"string\"" })).1;
+    assert_eq!((&found["id"], &found["version"]), (&json!(1), &json!(1)));
+
+    assert_eq!(error(get("/schemas/ids/9")), (404, Some(40403)));
+    assert_eq!(error(get("/schemas/ids/9/versions")), (404, Some(40403)));
+    assert_eq!(error(get("/subjects/none/versions")), (404, Some(40401)));
+    assert_eq!(error(get("/subjects/b-value/versions/9")), (404, Some(40402)));
+    assert_eq!(error(get("/subjects/b-value/versions/0")), (404, Some(40402)));
+    assert_eq!(error(post(other, json!({ "schema": "{" }))), (422, Some(42201)));
+}
