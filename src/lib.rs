@@ -12,3 +12,4 @@ pub mod registry;
 pub mod serve;
 pub mod sketch;
 pub mod stage;
+pub mod topology;
