@@ -230,7 +230,8 @@ pub(super) fn request(
     let owner = owner.map_or_else(String::new, |owner| format!(" (owner {owner})"));
     match action {
         "hold" => format!(
-            "hold automatic retraining and promotion of {models}: {} looks broken, P = {:.2}, outcomes not in yet",
+            "hold automatic retraining and promotion of {models}: {} looks broken, P = {:.2}, \
+             outcomes not in yet",
             cause.name, cause.probability
         ),
         "fix_upstream" => format!(

@@ -6,9 +6,9 @@
 //! in by the runtime.
 //!
 //! ```text
-//!  record ─ framing ─ avro | json ─► slots ─ engine ─┬─ dataset ─ contract, cells, sampler ─┐
-//!             │          │                           ├─ model ──────────────────────────────┼─ commit
-//!             └──────────┴─► quarantine ◄────────────┴─ facts ──────────────────────────────┘
+//!  record ─ framing ─ avro | json ─► slots ─ engine ─┬─ dataset: contract, cells ─┐
+//!             │          │                           ├─ model ────────────────────┼─ commit
+//!             └──────────┴─► quarantine ◄────────────┴─ facts ────────────────────┘
 //! ```
 //!
 //! What a commit tells is a function of the records since the last one. Three things are
