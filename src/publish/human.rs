@@ -116,11 +116,15 @@ fn retrain(text: &mut String, data: &Value) {
     line(text, &format!("train on {} to {}", time(&data["use_from_ms"]), time(&data["use_to_ms"])));
     for one in items(&data["leave_out"]) {
         let version = one["schema_version"].as_str().map(|v| format!(" {v}")).unwrap_or_default();
-        let until = if one["to_ms"].is_null() { "now on".to_owned() } else { time(&one["to_ms"]) };
+        let until = if one["to_ms"].is_null() {
+            "on".to_owned()
+        } else {
+            format!("to {}", time(&one["to_ms"]))
+        };
         line(
             text,
             &format!(
-                "leave out {}{version} from {} to {until}: {}",
+                "leave out {}{version} from {} {until}: {}",
                 string(&one["dataset"]),
                 time(&one["from_ms"]),
                 string(&one["reason"]),
@@ -220,6 +224,7 @@ fn significant(number: f64) -> String {
         format!("{number:.2e}")
     } else {
         let digits = (3 - magnitude.log10().floor() as i32).max(0) as usize;
-        format!("{number:.digits$}")
+        let text = format!("{number:.digits$}");
+        if digits == 0 { text } else { text.trim_end_matches('0').trim_end_matches('.').to_owned() }
     }
 }

@@ -82,23 +82,19 @@ impl Fetcher {
             }
             Err(error) => return Err(failure(&error)),
         };
-        if found.schema_type != SchemaType::Avro {
-            let reason = format!("schema {id} is {:?}, expected Avro", found.schema_type);
-            return Ok(SchemaAnswer::Unreadable(reason));
-        }
-        let schema = match self.referenced(&found.references).await? {
-            None => {
-                let reason = format!("schema {id} refers to more than {REFERENCES_MAX} schemas");
-                return Ok(SchemaAnswer::Unreadable(reason));
-            }
-            Some(referenced) if referenced.is_empty() => found.schema,
-            Some(referenced) => match references::inline(&found.schema, &referenced) {
-                Ok(whole) => whole,
-                Err(error) => {
-                    let reason = format!("schema {id} or one it refers to: {error}");
-                    return Ok(SchemaAnswer::Unreadable(reason));
+        let schema = match found.schema_type {
+            SchemaType::Avro => match self.whole(&found.schema, &found.references).await? {
+                Ok(schema) => schema,
+                Err(reason) => {
+                    return Ok(SchemaAnswer::Unreadable(format!("schema {id}: {reason}")));
                 }
             },
+            // Values of JSON describe themselves; the schema's references are not needed.
+            SchemaType::Json => found.schema,
+            other => {
+                let reason = format!("schema {id} is {other:?}, neither Avro nor JSON Schema");
+                return Ok(SchemaAnswer::Unreadable(reason));
+            }
         };
         let (subject, number) = match (found.subject, found.version) {
             (Some(subject), Some(number)) => (Some(subject), Some(number)),
@@ -114,6 +110,21 @@ impl Fetcher {
             Ok(registered) => Ok(registered.id),
             Err(error) => Err(failure(&error)),
         }
+    }
+
+    /// An Avro schema with what it refers to in place, or why that cannot be.
+    async fn whole(
+        &self,
+        schema: &str,
+        references: &[RegisteredReference],
+    ) -> Result<Result<String, String>, Failure> {
+        if references.is_empty() {
+            return Ok(Ok(schema.to_owned()));
+        }
+        let Some(referenced) = self.referenced(references).await? else {
+            return Ok(Err(format!("refers to more than {REFERENCES_MAX} schemas")));
+        };
+        Ok(references::inline(schema, &referenced).map_err(|error| error.to_string()))
     }
 
     /// The texts of all schemas referred to; `None` when there are too many.

@@ -4,7 +4,7 @@
 //! [`SchemaSource`], asks for ids and picks up answers, and never waits. An answer is only ever
 //! what the registry said: while it cannot be reached or refuses, the id stays asked for.
 //!
-//! Parses no schema beyond putting references in their place; that is observe's business.
+//! Reads no schema beyond putting references in their place; that is observe's business.
 #![expect(clippy::disallowed_methods, reason = "negative entries expire by wall time")]
 
 mod cache;

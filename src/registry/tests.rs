@@ -258,14 +258,21 @@ fn second_url_is_asked_when_the_first_is_down_and_credentials_stay_unsaid() {
 }
 
 #[test]
-fn schema_that_is_not_avro_is_unreadable_and_not_unknown() {
+fn json_schema_is_passed_on_and_what_nobody_reads_is_unreadable_not_unknown() {
     let stand_in = StandIn::start().expect("starts");
-    let body = json!({ "schema": "{}", "schemaType": "JSON" });
-    call(&stand_in.url(), "POST", "/subjects/j-value/versions", &body);
+    let path = "/subjects/j-value/versions";
+    for (kind, schema) in [("JSON", r#"{"type":"object"}"#), ("PROTOBUF", "message M {}")] {
+        let body = json!({ "schema": schema, "schemaType": kind });
+        assert_eq!(call(&stand_in.url(), "POST", path, &body).0, 200);
+    }
+    let registry = start(stand_in.url(), options());
 
-    let answer = start(stand_in.url(), options()).fetch(1, PATIENCE).expect("answer");
+    let json = registry.fetch(1, PATIENCE).expect("answer");
+    let protobuf = registry.fetch(2, PATIENCE).expect("answer");
 
-    assert!(matches!(answer, SchemaAnswer::Unreadable(_)), "{answer:?}");
+    let SchemaAnswer::Known(json) = json else { panic!("{json:?}") };
+    assert_eq!((json.schema.as_str(), json.number), (r#"{"type":"object"}"#, Some(1)));
+    assert!(matches!(protobuf, SchemaAnswer::Unreadable(_)), "{protobuf:?}");
 }
 
 #[test]
