@@ -12,7 +12,7 @@ use prometheus::{GaugeVec, IntCounterVec, Opts, TextEncoder};
 
 use crate::event::progress::Progress;
 use crate::event::public::{EventData, PublicEvent};
-use crate::event::route::Note;
+use crate::event::route::{Note, Outgoing, Route};
 use crate::event::time::EventTime;
 use crate::registry::{Registry, RegistryStatus};
 
@@ -86,14 +86,18 @@ impl Metrics {
         self.add(Id::Records, &[topic, outcome], n);
     }
 
-    /// Records of a topic that could not be read, by reason.
-    pub fn record_errors(&self, topic: &str, reason: &str, n: u64) {
-        self.add(Id::RecordErrors, &[topic, reason], n);
-    }
-
-    /// Records written to quarantine.
-    pub fn quarantined(&self, reason: &str, n: u64) {
-        self.add(Id::Quarantined, &[reason], n);
+    /// A message of a commit: those that set a record aside are counted by topic and reason.
+    pub fn written(&self, message: &Outgoing) {
+        if message.route != Route::Quarantine {
+            return;
+        }
+        let text = |name: &str| {
+            let found = message.headers.iter().find(|(key, _)| key == name);
+            found.and_then(|(_, value)| std::str::from_utf8(value).ok()).unwrap_or("unknown")
+        };
+        let reason = text("driftline.reason");
+        self.add(Id::RecordErrors, &[text("driftline.topic"), reason], 1);
+        self.add(Id::Quarantined, &[reason], 1);
     }
 
     /// A commit of a stage.
@@ -303,8 +307,11 @@ mod tests {
             newest_append_ms: None,
             at_end: true,
         });
-        metrics.record_errors("orders", "framing", 2);
-        metrics.quarantined("framing", 2);
+        let header = |name: &str, value: &str| (format!("driftline.{name}"), value.into());
+        for route in [Route::Quarantine, Route::Quarantine, Route::Findings] {
+            let headers = vec![header("reason", "framing"), header("topic", "orders")];
+            metrics.written(&Outgoing { route, key: None, payload: vec![], headers });
+        }
         metrics.committed("observe", Duration::from_millis(4));
         metrics.committed("observe", Duration::from_millis(40));
         metrics.messages("observe", 10, 3);

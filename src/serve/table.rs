@@ -130,6 +130,8 @@ table! {
         "Outcomes that met no prediction within the horizon.";
     CellEvicted: Counter "cell_evicted_total", "cells", ["subject"],
         "Cells moved to the rest because a window had too many.";
+    FieldUnwatched: Counter "field_unwatched_total", "fields", ["subject"],
+        "Fields not watched because a dataset had more than its limit.";
     Undecodable: Counter "undecodable_total", "messages", ["stage"],
         "Internal messages that this build cannot read and passed over.";
     Counts: Counter "counts_total", "as named", ["name", "subject"],
