@@ -121,6 +121,11 @@ impl ClientContext for Quiet {
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(%error, reason, "kafka");
     }
+
+    /// What matters comes back as an error of a call, and is said once.
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        tracing::debug!(?level, facility, message, "kafka");
+    }
 }
 
 impl ConsumerContext for Quiet {}
