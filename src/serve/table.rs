@@ -132,6 +132,12 @@ table! {
         "Cells moved to the rest because a window had too many.";
     FieldUnwatched: Counter "field_unwatched_total", "fields", ["subject"],
         "Fields not watched because a dataset had more than its limit.";
+    DefinitionOther: Counter "definition_other_total", "rows", ["subject"],
+        "Rows counted under another definition of a subject and passed over.";
+    WindowGone: Counter "window_gone_total", "rows", ["subject"],
+        "Rows for windows whose state is no longer kept.";
+    IntegrityBreach: Counter "integrity_breach_total", "records", ["subject"],
+        "Records missing or counted twice at a place where a source partition's ledger broke.";
     Undecodable: Counter "undecodable_total", "messages", ["stage"],
         "Internal messages that this build cannot read and passed over.";
     Counts: Counter "counts_total", "as named", ["name", "subject"],
