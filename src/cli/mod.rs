@@ -1,6 +1,6 @@
 //! The command line: one file a verb. The only room that prints.
 //!
-//! A new verb is a file here, a variant of [`Verb`] and an arm of [`run`].
+//! A new verb is a file here, a variant of `Verb` and an arm of `run`.
 
 #![expect(
     clippy::print_stdout,

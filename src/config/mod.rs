@@ -1,9 +1,9 @@
 //! Configuration: as written ([`Config`]), and validated ([`plan::Plan`], [`deployment`]).
 //!
 //! The one place that reads the environment and judges what a person wrote. The way is: YAML to a
-//! tree that knows places ([`tree`]), the environment into its texts ([`substitute`]), the tree to
-//! typed structs ([`read`], [`written`]), and those to a plan with every default filled in
-//! ([`validate`]). Whatever is wrong on the way is a [`ConfigError`] that points at its line.
+//! tree that knows places (`tree`), the environment into its texts (`substitute`), the tree to
+//! typed structs (`read`, [`written`]), and those to a plan with every default filled in
+//! (`validate`). Whatever is wrong on the way is a [`ConfigError`] that points at its line.
 
 mod definition;
 pub mod deployment;

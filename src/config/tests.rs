@@ -172,6 +172,17 @@ fn a_secret_beside_an_error_is_masked() {
 }
 
 #[test]
+fn a_secret_over_several_lines_is_masked() {
+    let text = "app: a\nkafka:\n  properties:\n    ssl.key.pem: |\n      hunter2\n      hunter3\n    \
+                group.id: x\ndatasets: { o: { topic: o } }\n";
+    let error = config(text).and_then(|config| config.plan()).expect_err("own property");
+
+    let shown = format!("{error} {:?}", error.report());
+    assert!(!shown.contains("hunter"), "{shown}");
+    assert!(shown.contains("group.id"), "{shown}");
+}
+
+#[test]
 fn a_secret_is_read_from_a_file_beside_the_configuration() {
     let folder = tempfile::tempdir().expect("folder");
     std::fs::write(folder.path().join("key"), "s3cret\n").expect("write");

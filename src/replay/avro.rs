@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use apache_avro::{Codec, DeflateSettings, Schema, ZstandardSettings};
 
-use super::input::Input;
 use super::Row;
+use super::input::Input;
 use super::shape::{Walker, varint};
 
 const MAGIC: [u8; 4] = *b"Obj\x01";

@@ -82,8 +82,10 @@ fn sniffed(look: &[u8]) -> Result<Format, &'static str> {
     }
 }
 
+type LookedAt<R> = io::Chain<Cursor<Vec<u8>>, R>;
+
 /// The first bytes, and the input with them still in front.
-fn look_at<R: BufRead>(mut input: R) -> io::Result<(Vec<u8>, io::Chain<Cursor<Vec<u8>>, R>)> {
+fn look_at<R: BufRead>(mut input: R) -> io::Result<(Vec<u8>, LookedAt<R>)> {
     let mut look = Vec::new();
     input.by_ref().take(LOOK_BYTES).read_to_end(&mut look)?;
     Ok((look.clone(), Cursor::new(look).chain(input)))

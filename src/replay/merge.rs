@@ -9,9 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::avro::AvroRows;
 use super::csv::CsvRows;
 use super::json::JsonRows;
-use super::{
-    FileSpec, Format, NO_TIMESTAMP, OwnedRecord, Progress, ReplayError, Row, Rows, input,
-};
+use super::{FileSpec, Format, NO_TIMESTAMP, OwnedRecord, Progress, ReplayError, Row, Rows, input};
 
 /// The records of one file, in its order.
 pub struct FileSource {

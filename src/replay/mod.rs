@@ -14,6 +14,9 @@ mod shape;
 mod spec;
 mod time;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -50,7 +53,7 @@ pub struct OwnedRecord {
 }
 
 impl OwnedRecord {
-    /// As observe takes it, without headers.
+    /// As observe takes it; files have no headers.
     #[must_use]
     pub fn as_source(&self) -> SourceRecord<'_> {
         SourceRecord {

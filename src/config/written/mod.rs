@@ -1,7 +1,7 @@
 //! The configuration as written. Doc comments here are the user's reference: they become the
 //! JSON Schema.
 //!
-//! Nothing is checked but shape; [`super::validate`] does the rest and fills in defaults.
+//! Nothing is checked but shape; `validate` does the rest and fills in defaults.
 
 mod dataset;
 mod model;
