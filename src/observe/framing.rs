@@ -14,6 +14,12 @@ const PREFIX_LEN: usize = 5;
 /// small on any thread.
 pub(super) const DEPTH_MAX: usize = 128;
 
+/// Powers of ten that are exact as a double.
+pub(super) const EXACT_POWERS: [f64; 23] = [
+    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16,
+    1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
+];
+
 /// A value taken out of its framing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framed<'a> {

@@ -2,16 +2,10 @@
 //!
 //! It knows no schema and fills no slot.
 
-use crate::observe::framing::DecodeError;
+use crate::observe::framing::{DecodeError, EXACT_POWERS};
 
 /// Longest encoding of 64 bits, seven to a byte.
 const VARINT_LEN_MAX: usize = 10;
-
-/// Powers of ten that are exact as a double.
-const EXACT_POWERS: [f64; 23] = [
-    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16,
-    1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
-];
 
 /// What is left of a record.
 #[derive(Clone, Copy, Debug)]

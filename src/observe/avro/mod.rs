@@ -2,8 +2,8 @@
 //!
 //! A plan fills the slots of the watched paths and leaves the rest out; it builds no value tree,
 //! allocates nothing and resolves no reader schema: whoever counts wants what was written.
-//! Compiling goes schema -> [`shape`] (names resolved, paths found) -> [`emit`] (a flat list of
-//! instructions) and [`run`] carries them out over a [`cursor`].
+//! Compiling goes schema -> [`shape`] (names resolved, paths found, each scalar a [`leaf`]) ->
+//! [`emit`] -> [`program`] (a flat list of instructions); [`run`] carries it out over a [`cursor`].
 //!
 //! *Recursive types.* A record inside itself has paths at its first occurrence alone; deeper ones
 //! are skipped, their nesting bounded by [`DecodeLimits::depth`].
@@ -13,6 +13,8 @@
 
 mod cursor;
 mod emit;
+mod leaf;
+mod program;
 mod run;
 mod shape;
 
@@ -113,7 +115,7 @@ impl CompileError {
 /// ```
 #[derive(Clone, Debug)]
 pub struct AvroPlan {
-    program: emit::Program,
+    program: program::Program,
 }
 
 impl AvroPlan {
@@ -136,7 +138,7 @@ impl AvroPlan {
                 _ => want(field).and_then(|slot| u32::try_from(slot).ok()),
             })
             .collect();
-        Ok(AvroPlan { program: emit::Program::of(&shape, &watched) })
+        Ok(AvroPlan { program: program::Program::of(&shape, &watched) })
     }
 
     /// Parses a schema's JSON text and compiles it.

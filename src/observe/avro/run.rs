@@ -6,7 +6,7 @@ use crate::observe::Slot;
 use crate::observe::framing::{DEPTH_MAX, DecodeError, DecodeLimits};
 
 use super::cursor::{self, Cursor};
-use super::emit::{Op, Program, Span, Unit};
+use super::program::{Op, Program, Span, Unit};
 
 const DAY_MS: i64 = 86_400_000;
 

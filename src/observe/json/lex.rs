@@ -2,20 +2,13 @@
 //!
 //! It knows no paths and keeps nothing. Every value is held against the grammar, watched or not.
 
-use crate::observe::framing::{DecodeError, is_space};
+use crate::observe::framing::{DecodeError, EXACT_POWERS, is_space};
 
 /// Every byte of a word one.
 const ONES: u64 = u64::from_ne_bytes([1; 8]);
 
 /// The highest bit of every byte of a word.
 const HIGHS: u64 = u64::from_ne_bytes([0x80; 8]);
-
-/// Powers of ten that are exact as a double, as are integers below 2^53: one operation on two
-/// exact numbers gives the nearest double.
-const EXACT_POWERS: [f64; 23] = [
-    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16,
-    1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
-];
 
 /// Digits that always fit into 64 bits.
 const DIGITS_MAX: usize = 19;
@@ -239,6 +232,7 @@ impl<'a> Lexer<'a> {
                     signed
                 }));
             }
+        // One operation on two exact numbers gives the nearest double.
         } else if is_exact && value < 1 << 53 && places < EXACT_POWERS.len() {
             let size = value as f64 / EXACT_POWERS[places];
             return Ok(Number::Float(if is_negative { -size } else { size }));
@@ -312,53 +306,4 @@ fn stops(word: u64) -> u64 {
     let zero = |bytes: u64| bytes.wrapping_sub(ONES) & !bytes & HIGHS;
     let control = word.wrapping_sub(ONES * 0x20) & !word & HIGHS;
     zero(word ^ (ONES * u64::from(b'"'))) | zero(word ^ (ONES * u64::from(b'\\'))) | control
-}
-
-/// Appends what `raw`, already held against the grammar, stands for; stops before `text_bytes`
-/// would be passed. Half a surrogate pair becomes the replacement character.
-pub(super) fn unescape(raw: &str, text_bytes: usize, out: &mut String) {
-    let start = out.len();
-    let mut rest = raw.chars();
-    while let Some(first) = rest.next() {
-        let char = match first {
-            '\\' => match rest.next() {
-                Some('b') => '\u{8}',
-                Some('f') => '\u{c}',
-                Some('n') => '\n',
-                Some('r') => '\r',
-                Some('t') => '\t',
-                Some('u') => unescape_unicode(&mut rest),
-                Some(itself) => itself,
-                None => return,
-            },
-            plain => plain,
-        };
-        if out.len() - start + char.len_utf8() > text_bytes {
-            return;
-        }
-        out.push(char);
-    }
-}
-
-fn unescape_unicode(rest: &mut std::str::Chars<'_>) -> char {
-    let unit = hex(rest);
-    if (0xd800..0xdc00).contains(&unit) {
-        let mut ahead = rest.clone();
-        if ahead.next() == Some('\\') && ahead.next() == Some('u') {
-            let low = hex(&mut ahead);
-            if (0xdc00..0xe000).contains(&low) {
-                *rest = ahead;
-                let code = 0x1_0000 + ((unit - 0xd800) << 10) + (low - 0xdc00);
-                return char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER);
-            }
-        }
-    }
-    char::from_u32(unit).unwrap_or(char::REPLACEMENT_CHARACTER)
-}
-
-fn hex(rest: &mut std::str::Chars<'_>) -> u32 {
-    rest.by_ref()
-        .take(4)
-        .filter_map(|digit| digit.to_digit(16))
-        .fold(0, |sum, digit| sum * 16 + digit)
 }

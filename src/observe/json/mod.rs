@@ -8,6 +8,7 @@
 //! *Paths.* Keys joined by dots; a key with a dot in it and a nested one can share a path. Arrays
 //! are skipped. Of equal keys the last one counts, with all that is below it.
 
+mod escape;
 mod lex;
 mod trie;
 
@@ -179,7 +180,7 @@ impl<'a> Pass<'_, '_, 'a> {
         let mut key = raw.text;
         if raw.has_escapes {
             self.plan.scratch.key.clear();
-            lex::unescape(raw.text, usize::MAX, &mut self.plan.scratch.key);
+            escape::unescape(raw.text, usize::MAX, &mut self.plan.scratch.key);
             key = &self.plan.scratch.key;
         }
         let child = self.plan.trie.child(parent, key, self.limits.paths);
@@ -240,7 +241,7 @@ impl<'a> Pass<'_, '_, 'a> {
         }
         let scratch = &mut self.plan.scratch;
         let start = scratch.text.len();
-        lex::unescape(raw.text, text_bytes, &mut scratch.text);
+        escape::unescape(raw.text, text_bytes, &mut scratch.text);
         let range = start..scratch.text.len();
         let text = scratch.text.get(range.clone()).unwrap_or_default();
         let watch = asked(&mut self.plan.trie, id, &mut *self.want, &Slot::Text(text));
