@@ -1,5 +1,7 @@
 //! Observe from the outside: records in, messages out.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 #[path = "observe_behaviour/datasets.rs"]
 mod datasets;
 #[path = "observe_behaviour/merging.rs"]
