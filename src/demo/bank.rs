@@ -92,6 +92,8 @@ pub struct BankPlan {
 
 impl BankPlan {
     /// The demo's story from `start` on: 41 windows of an hour, version 13 from window 19.
+    /// The seed is one of two dozen tried: in its first windows with version 13 the rates drawn
+    /// lie close to the rates meant, neither a lucky draw nor an unlucky one.
     #[must_use]
     pub fn story(start: EventTime) -> BankPlan {
         BankPlan {
@@ -102,7 +104,7 @@ impl BankPlan {
             onset_window: 19,
             v13: ChangeKind::Cents,
             v14_window: None,
-            seed: 7,
+            seed: 11,
         }
     }
 
