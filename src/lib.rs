@@ -4,6 +4,7 @@ pub mod assess;
 pub mod cli;
 pub mod config;
 pub mod decide;
+pub mod demo;
 pub mod event;
 pub mod join;
 pub mod observe;

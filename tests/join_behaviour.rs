@@ -15,7 +15,7 @@ use proptest::prelude::*;
 use join_support::Fact::{Outcome, Prediction};
 use join_support::history::{Random, interleave, messages, tidy, unruly};
 use join_support::{
-    Bench, Counts, DISORDER_MS, Fact, HORIZON_MS, all_at, batch, cell, plan, summaries,
+    Bench, Counts, DISORDER_MS, Fact, HORIZON_MS, all_at, batch, cell, plan, report, summaries,
 };
 
 const ROOM: usize = 1_000_000;
@@ -295,6 +295,40 @@ fn prediction_that_inherited_the_life_of_an_outcome_has_it_after_a_crash() {
 
     assert_eq!(bench.counts["prediction_expired"], 1);
     assert_eq!(bench.counts["prediction_duplicate"], 1);
+}
+
+#[test]
+fn clock_that_rested_on_a_partition_at_its_end_is_found_again_after_a_crash() {
+    let plan = plan(Absent::Unknown, ROOM);
+    let labels_at = |at_end| {
+        let scores = (0..2).map(|p| report("scores", p, Some(500), false));
+        let labels =
+            [report("labels", 0, Some(400), at_end), report("labels", 1, Some(30), at_end)];
+        scores.chain(labels).collect::<Vec<_>>()
+    };
+    let steps: [(&[Fact], Option<Vec<_>>); 5] = [
+        (&[], Some(all_at(20))),
+        (&[], Some(labels_at(true))),
+        (&[], Some(labels_at(false))),
+        (&[Prediction(1, 280, 12, true)], None),
+        (&[Outcome(1, 290, true)], None),
+    ];
+    let log: Vec<_> = steps
+        .into_iter()
+        .map(|(facts, header)| (wire::encode(&batch(facts, header)), 400))
+        .collect();
+    let mut bench = Bench::new(&plan);
+
+    for message in &log {
+        bench.step(message);
+    }
+    let metadata = bench.commit();
+    bench.crash(&plan, &metadata, &log);
+    bench.step(&(wire::encode(&batch(&[Prediction(1, 300, 13, true)], None)), 400));
+    bench.commit();
+
+    assert_eq!(Join::replay_from(&metadata, 5), 1);
+    assert_eq!(bench.sums[&(EventTime(300), cell(13))].true_positives, 1);
 }
 
 proptest! {
