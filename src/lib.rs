@@ -9,6 +9,7 @@ pub mod join;
 pub mod observe;
 pub mod publish;
 pub mod registry;
+pub mod runtime;
 pub mod serve;
 pub mod sketch;
 pub mod stage;
