@@ -61,8 +61,7 @@ impl Topology {
     #[must_use]
     pub fn new(plan: &Arc<Plan>) -> Topology {
         let join = (0..FACTS_PARTITIONS).map(|p| Seat::new(Join::new(Arc::clone(plan), p)));
-        let assess =
-            (0..SUMMARIES_PARTITIONS).map(|p| Seat::new(Assess::new(Arc::clone(plan), p)));
+        let assess = (0..SUMMARIES_PARTITIONS).map(|p| Seat::new(Assess::new(Arc::clone(plan), p)));
         Topology {
             observe: Observe::new(Arc::clone(plan)),
             join: join.collect(),
@@ -120,7 +119,9 @@ impl Topology {
             let mut answer = Outbox::default();
             match message.route {
                 Route::Facts(p) => seat(&mut self.join, p).step(&message, now_ms, &mut answer),
-                Route::Summaries(p) => seat(&mut self.assess, p).step(&message, now_ms, &mut answer),
+                Route::Summaries(p) => {
+                    seat(&mut self.assess, p).step(&message, now_ms, &mut answer)
+                }
                 Route::Findings => self.decide.step(&message, now_ms, &mut answer),
                 Route::Layouts => {
                     let update = wire::decode::<LayoutUpdate>(&message.payload);

@@ -220,10 +220,7 @@ mod tests {
             bootstrap_servers: "localhost:9092".into(),
             properties: vec![
                 ("security.protocol".into(), Secret::new("PLAINTEXT".into())),
-                (
-                    "isolation.level".into(),
-                    Secret::new("read_uncommitted".into()),
-                ),
+                ("isolation.level".into(), Secret::new("read_uncommitted".into())),
             ],
         };
 

@@ -97,26 +97,17 @@ pub fn ensure_topics(
     let present = cluster.partitions()?;
     for topic in sources {
         if !present.contains_key(topic) {
-            return Err(TopicsError::SourceMissing {
-                topic: topic.clone(),
-            });
+            return Err(TopicsError::SourceMissing { topic: topic.clone() });
         }
     }
-    let missing: Vec<&TopicSpec> = specs
-        .iter()
-        .filter(|spec| !present.contains_key(&spec.name))
-        .collect();
+    let missing: Vec<&TopicSpec> =
+        specs.iter().filter(|spec| !present.contains_key(&spec.name)).collect();
     let made = cluster.create(&missing)?;
     // Again, with those that another process may have made in the same moment.
-    let existing: Vec<&TopicSpec> = specs
-        .iter()
-        .filter(|spec| !made.contains(&spec.name))
-        .collect();
-    let present = if existing.len() + made.len() > present.len() {
-        cluster.partitions()?
-    } else {
-        present
-    };
+    let existing: Vec<&TopicSpec> =
+        specs.iter().filter(|spec| !made.contains(&spec.name)).collect();
+    let present =
+        if existing.len() + made.len() > present.len() { cluster.partitions()? } else { present };
     for (_, result) in cluster.check(&existing, &present)? {
         result?;
     }
@@ -133,49 +124,31 @@ pub fn check_connect(plan: &Plan, deployment: &Deployment, sources: &[String]) -
     let (cluster, present) = match looked {
         Ok(found) => found,
         Err(error) => {
-            return vec![Check {
-                name,
-                result: Err(error),
-            }];
+            return vec![Check { name, result: Err(error) }];
         }
     };
     let found = format!("reachable, {} topics", present.len());
-    let mut checks = vec![Check {
-        name,
-        result: Ok(found),
-    }];
+    let mut checks = vec![Check { name, result: Ok(found) }];
     for topic in sources {
         let result = match present.get(topic) {
             Some(partitions) => Ok(format!("{partitions} partitions")),
-            None => Err(TopicsError::SourceMissing {
-                topic: topic.clone(),
-            }),
+            None => Err(TopicsError::SourceMissing { topic: topic.clone() }),
         };
-        checks.push(Check {
-            name: format!("source topic {topic}"),
-            result,
-        });
+        checks.push(Check { name: format!("source topic {topic}"), result });
     }
     let specs = TopicNames::new(&deployment.app, &deployment.topics).specs(plan);
-    let (there, missing): (Vec<&TopicSpec>, Vec<&TopicSpec>) = specs
-        .iter()
-        .partition(|spec| present.contains_key(&spec.name));
+    let (there, missing): (Vec<&TopicSpec>, Vec<&TopicSpec>) =
+        specs.iter().partition(|spec| present.contains_key(&spec.name));
     for spec in missing {
         let result = Ok("missing; run will create it".to_owned());
-        checks.push(Check {
-            name: format!("topic {}", spec.name),
-            result,
-        });
+        checks.push(Check { name: format!("topic {}", spec.name), result });
     }
     match cluster.check(&there, &present) {
         Ok(results) => checks.extend(results.into_iter().map(|(topic, result)| Check {
             name: format!("topic {topic}"),
             result: result.map(|()| "as it must be".to_owned()),
         })),
-        Err(error) => checks.push(Check {
-            name: "topic settings".into(),
-            result: Err(error),
-        }),
+        Err(error) => checks.push(Check { name: "topic settings".into(), result: Err(error) }),
     }
     checks
 }
@@ -194,33 +167,20 @@ impl Cluster {
     fn connect(access: &KafkaAccess) -> Result<Cluster, TopicsError> {
         check_properties(access)?;
         let servers = access.bootstrap_servers.clone();
-        let admin = AdminClient::from_config(&base_config(access)).map_err(|source| {
-            TopicsError::Unreachable {
-                servers: servers.clone(),
-                source,
-            }
-        })?;
+        let admin = AdminClient::from_config(&base_config(access))
+            .map_err(|source| TopicsError::Unreachable { servers: servers.clone(), source })?;
         let waiter = tokio::runtime::Builder::new_current_thread()
             .build()
             .expect("a runtime without drivers needs nothing from the system");
-        Ok(Cluster {
-            admin,
-            servers,
-            waiter,
-        })
+        Ok(Cluster { admin, servers, waiter })
     }
 
     fn wait<T>(&self, call: impl Future<Output = KafkaResult<T>>) -> Result<T, TopicsError> {
-        self.waiter
-            .block_on(call)
-            .map_err(|source| self.unreachable(source))
+        self.waiter.block_on(call).map_err(|source| self.unreachable(source))
     }
 
     fn unreachable(&self, source: KafkaError) -> TopicsError {
-        TopicsError::Unreachable {
-            servers: self.servers.clone(),
-            source,
-        }
+        TopicsError::Unreachable { servers: self.servers.clone(), source }
     }
 
     /// Number of partitions of every topic.
@@ -231,9 +191,7 @@ impl Cluster {
             .fetch_metadata(None, PATIENCE)
             .map_err(|source| self.unreachable(source))?;
         let topics = metadata.topics().iter();
-        Ok(topics
-            .map(|topic| (topic.name().to_owned(), topic.partitions().len()))
-            .collect())
+        Ok(topics.map(|topic| (topic.name().to_owned(), topic.partitions().len())).collect())
     }
 
     fn create(&self, specs: &[&TopicSpec]) -> Result<Vec<String>, TopicsError> {
@@ -248,14 +206,11 @@ impl Cluster {
                 let partitions = spec.partitions.unwrap_or(1);
                 // -1: the cluster's own default, which is the operator's decision.
                 let topic = NewTopic::new(&spec.name, partitions, TopicReplication::Fixed(-1));
-                settings
-                    .iter()
-                    .fold(topic, |topic, (key, value)| topic.set(key, value))
+                settings.iter().fold(topic, |topic, (key, value)| topic.set(key, value))
             })
             .collect();
-        let options = AdminOptions::new()
-            .request_timeout(Some(PATIENCE))
-            .operation_timeout(Some(PATIENCE));
+        let options =
+            AdminOptions::new().request_timeout(Some(PATIENCE)).operation_timeout(Some(PATIENCE));
         let mut made = Vec::new();
         for result in self.wait(self.admin.create_topics(&topics, &options))? {
             match result {
@@ -264,11 +219,7 @@ impl Cluster {
                 Err((topic, code)) => {
                     let spec = specs.iter().find(|spec| spec.name == topic);
                     let command = spec.map_or_else(String::new, |spec| self.creating(spec));
-                    return Err(TopicsError::Refused {
-                        topic,
-                        code,
-                        command,
-                    });
+                    return Err(TopicsError::Refused { topic, code, command });
                 }
             }
         }
@@ -280,10 +231,8 @@ impl Cluster {
         specs: &[&TopicSpec],
         present: &BTreeMap<String, usize>,
     ) -> Result<Vec<TopicResult>, TopicsError> {
-        let resources: Vec<ResourceSpecifier<'_>> = specs
-            .iter()
-            .map(|spec| ResourceSpecifier::Topic(&spec.name))
-            .collect();
+        let resources: Vec<ResourceSpecifier<'_>> =
+            specs.iter().map(|spec| ResourceSpecifier::Topic(&spec.name)).collect();
         let options = AdminOptions::new().request_timeout(Some(PATIENCE));
         let described = if resources.is_empty() {
             Vec::new()
@@ -361,10 +310,8 @@ impl Cluster {
 
         let partitions = spec.partitions.unwrap_or(1);
         let tool = self.topics_tool();
-        let mut command = format!(
-            "{tool} --create --topic {} --partitions {partitions}",
-            spec.name
-        );
+        let mut command =
+            format!("{tool} --create --topic {} --partitions {partitions}", spec.name);
         for (key, value) in spec.settings() {
             write!(command, " --config {key}={value}").expect("writing to a string cannot fail");
         }

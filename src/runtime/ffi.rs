@@ -2,10 +2,7 @@
 //!
 //! Each function takes a live client by reference, so that the native handle cannot be freed
 //! while it is used, and copies out what it is given before it returns. Nothing is kept.
-#![expect(
-    unsafe_code,
-    reason = "calls of librdkafka without a wrapper; argued one by one below"
-)]
+#![expect(unsafe_code, reason = "calls of librdkafka without a wrapper; argued one by one below")]
 
 use std::ffi::{CStr, CString};
 

@@ -52,42 +52,26 @@ impl Group {
 
     /// The next thing asked for.
     pub(super) fn next(&self) -> Option<GroupEvent> {
-        self.events
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop_front()
+        self.events.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
     }
 
     /// Whether something is asked for. Whoever waits inside a restore must look.
     pub(super) fn is_asking(&self) -> bool {
-        !self
-            .events
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .is_empty()
+        !self.events.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
     /// From now on rebalances are answered in the callback. Call before dropping the consumer.
     pub(super) fn close(&self) {
         self.closing.store(true, Ordering::SeqCst);
-        self.events
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
+        self.events.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }
 
 impl ClientContext for Group {
     fn error(&self, error: KafkaError, reason: &str) {
-        let code = error
-            .rdkafka_error_code()
-            .unwrap_or(RDKafkaErrorCode::Unknown);
+        let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
         let cause = format!("{code:?}");
-        let suppressed = self
-            .quiet
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .may_log(&cause);
+        let suppressed = self.quiet.lock().unwrap_or_else(PoisonError::into_inner).may_log(&cause);
         if let Some(suppressed) = suppressed {
             tracing::warn!(instance = %self.instance, %reason, suppressed, "kafka client error");
         }
@@ -104,11 +88,7 @@ impl ConsumerContext for Group {
         let assign = code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
         if self.closing.load(Ordering::SeqCst) {
             // Nothing is read any more; an empty answer lets the consumer leave.
-            let answer = if assign {
-                consumer.assign(partitions)
-            } else {
-                consumer.unassign()
-            };
+            let answer = if assign { consumer.assign(partitions) } else { consumer.unassign() };
             if let Err(error) = answer {
                 tracing::debug!(instance = %self.instance, %error, "rebalance while closing");
             }
@@ -122,13 +102,8 @@ impl ConsumerContext for Group {
                 .collect();
             GroupEvent::Assign(places)
         } else {
-            GroupEvent::Revoke {
-                lost: consumer.assignment_lost(),
-            }
+            GroupEvent::Revoke { lost: consumer.assignment_lost() }
         };
-        self.events
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push_back(event);
+        self.events.lock().unwrap_or_else(PoisonError::into_inner).push_back(event);
     }
 }

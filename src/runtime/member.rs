@@ -174,9 +174,7 @@ impl IdleTimer {
     const INTERVAL: Duration = Duration::from_secs(5);
 
     pub(super) fn new() -> IdleTimer {
-        IdleTimer {
-            last: Instant::now(),
-        }
+        IdleTimer { last: Instant::now() }
     }
 
     pub(super) fn due(&mut self) -> bool {

@@ -30,9 +30,7 @@ impl MockBroker {
     /// # Errors
     /// When librdkafka cannot.
     pub fn start() -> KafkaResult<MockBroker> {
-        let owner: BaseProducer = ClientConfig::new()
-            .set("test.mock.num.brokers", "1")
-            .create()?;
+        let owner: BaseProducer = ClientConfig::new().set("test.mock.num.brokers", "1").create()?;
         ffi::skip_group_delay(owner.client());
         Ok(MockBroker { owner })
     }
@@ -43,10 +41,7 @@ impl MockBroker {
     /// Never in practice: the owner is made with a cluster.
     pub fn access(&self) -> KafkaResult<KafkaAccess> {
         let cluster = self.owner.client().mock_cluster().ok_or_else(no_cluster)?;
-        Ok(KafkaAccess {
-            bootstrap_servers: cluster.bootstrap_servers(),
-            properties: Vec::new(),
-        })
+        Ok(KafkaAccess { bootstrap_servers: cluster.bootstrap_servers(), properties: Vec::new() })
     }
 
     /// Creates a topic. The admin API does not work on a mock cluster.

@@ -39,13 +39,7 @@ impl Quiet {
                 Some(std::mem::take(&mut known.suppressed))
             }
             None => {
-                self.causes.insert(
-                    key.to_owned(),
-                    Cause {
-                        logged: now,
-                        suppressed: 0,
-                    },
-                );
+                self.causes.insert(key.to_owned(), Cause { logged: now, suppressed: 0 });
                 Some(0)
             }
         }

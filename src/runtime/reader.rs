@@ -59,10 +59,7 @@ impl Reader {
     /// Number of partitions of a topic.
     pub(super) fn partitions(&self, topic: &str) -> KafkaResult<i32> {
         let metadata = self.uncommitted.fetch_metadata(Some(topic), CALL)?;
-        let count = metadata
-            .topics()
-            .first()
-            .map_or(0, |topic| topic.partitions().len());
+        let count = metadata.topics().first().map_or(0, |topic| topic.partitions().len());
         Ok(i32::try_from(count).unwrap_or(i32::MAX))
     }
 

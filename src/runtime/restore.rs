@@ -65,7 +65,7 @@ impl Restorer<'_> {
     }
 
     /// Tries until it succeeds, something else has to be done (`None`), or patience ends.
-    fn patiently<T>(
+    pub(super) fn patiently<T>(
         &self,
         doing: &'static str,
         call: impl Fn() -> KafkaResult<T>,
@@ -81,12 +81,7 @@ impl Restorer<'_> {
             }
             if started.elapsed() > PATIENCE {
                 let (stage, seconds) = (self.identity.stage, PATIENCE.as_secs());
-                return Err(RunError::Unreachable {
-                    stage,
-                    doing,
-                    seconds,
-                    source,
-                });
+                return Err(RunError::Unreachable { stage, doing, seconds, source });
             }
             self.shutdown.sleep(Duration::from_millis(50));
         }
@@ -99,9 +94,7 @@ impl Restorer<'_> {
             asked.add_partition(topic, *partition);
         }
         let fetch = || {
-            let list = self
-                .consumer
-                .committed_offsets(asked.clone(), COMMITTED_TRY)?;
+            let list = self.consumer.committed_offsets(asked.clone(), COMMITTED_TRY)?;
             for element in list.elements() {
                 element.error()?;
             }
@@ -209,16 +202,9 @@ impl Restorer<'_> {
                 None => entries.remove(&key),
             };
         };
-        let read = self.reader.read(
-            Stretch {
-                topic,
-                partition,
-                from,
-                until,
-            },
-            each,
-            || self.interrupted(),
-        );
+        let read = self
+            .reader
+            .read(Stretch { topic, partition, from, until }, each, || self.interrupted());
         if self.give_up("reading state", read)? == ReadEnd::Interrupted {
             return Ok(None);
         }
@@ -257,9 +243,9 @@ impl Restorer<'_> {
             // The first commit of a partition holds its first checkpoint.
             (None, Some(_)) => Err(mismatch("there is a committed offset but no state".into())),
             (Some(_), None) => Err(mismatch("there is state but no committed offset".into())),
-            (Some(state), Some(committed)) if state > committed => Err(mismatch(format!(
-                "state at {state} is ahead of the offset {committed}"
-            ))),
+            (Some(state), Some(committed)) if state > committed => {
+                Err(mismatch(format!("state at {state} is ahead of the offset {committed}")))
+            }
             (Some(state), Some(committed)) => {
                 if state < standing.low {
                     self.check_within(standing, state, committed)?;
@@ -275,12 +261,7 @@ impl Restorer<'_> {
         read: KafkaResult<ReadEnd>,
     ) -> Result<ReadEnd, RunError> {
         let (stage, seconds) = (self.identity.stage, 60);
-        read.map_err(|source| RunError::Unreachable {
-            stage,
-            doing,
-            seconds,
-            source,
-        })
+        read.map_err(|source| RunError::Unreachable { stage, doing, seconds, source })
     }
 
     /// Lets the group's consumer read on from these offsets; `false` when something else has to
@@ -289,20 +270,14 @@ impl Restorer<'_> {
         let mut list = TopicPartitionList::new();
         for ((topic, partition), offset) in starts {
             let mut element = list.add_partition(topic, *partition);
-            element
-                .set_offset(Offset::Offset(*offset))
-                .expect("offsets count up from zero");
+            element.set_offset(Offset::Offset(*offset)).expect("offsets count up from zero");
         }
         let started = Instant::now();
         loop {
-            let tried = self
-                .consumer
-                .seek_partitions(list.clone(), Duration::from_secs(1));
-            let source = match tried.and_then(|done| {
-                done.elements()
-                    .iter()
-                    .try_for_each(|element| element.error())
-            }) {
+            let tried = self.consumer.seek_partitions(list.clone(), Duration::from_secs(1));
+            let source = match tried
+                .and_then(|done| done.elements().iter().try_for_each(|element| element.error()))
+            {
                 Ok(()) => break,
                 Err(error) => error,
             };
@@ -312,20 +287,12 @@ impl Restorer<'_> {
             if started.elapsed() > SEEK_FOR {
                 let (stage, doing) = (self.identity.stage, "seeking");
                 let seconds = SEEK_FOR.as_secs();
-                return Err(RunError::Unreachable {
-                    stage,
-                    doing,
-                    seconds,
-                    source,
-                });
+                return Err(RunError::Unreachable { stage, doing, seconds, source });
             }
             self.shutdown.sleep(Duration::from_millis(20));
         }
         let resumed = self.consumer.resume(&list);
-        let failed = |source: KafkaError| RunError::Client {
-            stage: self.identity.stage,
-            source,
-        };
+        let failed = |source: KafkaError| RunError::Client { stage: self.identity.stage, source };
         resumed.map_err(failed)?;
         Ok(true)
     }

@@ -64,9 +64,8 @@ pub(super) fn send(
     }
     if let Some((topic, entries)) = batch.state {
         for (partition, (key, value)) in entries {
-            let mut record: Record<'_> = BaseRecord::to(topic)
-                .partition(*partition)
-                .key(key.as_slice());
+            let mut record: Record<'_> =
+                BaseRecord::to(topic).partition(*partition).key(key.as_slice());
             record.payload = value.as_deref();
             hand_over(producer, record)?;
         }
@@ -80,10 +79,7 @@ fn headers(pairs: &[(String, Vec<u8>)]) -> Option<OwnedHeaders> {
     }
     let headers = OwnedHeaders::new_with_capacity(pairs.len());
     Some(pairs.iter().fold(headers, |headers, (key, value)| {
-        headers.insert(Header {
-            key,
-            value: Some(value.as_slice()),
-        })
+        headers.insert(Header { key, value: Some(value.as_slice()) })
     }))
 }
 
@@ -106,10 +102,7 @@ fn hand_over(producer: &Producer, record: Record<'_>) -> Result<(), SendError> {
             Some(RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::InvalidMessageSize)
         );
         if never {
-            return Err(SendError::Unwritable {
-                topic: back.topic.to_owned(),
-                source: error,
-            });
+            return Err(SendError::Unwritable { topic: back.topic.to_owned(), source: error });
         }
         return Err(SendError::Failed(error));
     }

@@ -84,10 +84,7 @@ impl Setup {
             access: deployment.kafka.clone(),
             names: TopicNames::new(&deployment.app, &deployment.topics),
             commit: Commit::Transactional,
-            pace: Pace {
-                observe: deployment.commit_interval,
-                ..Pace::default()
-            },
+            pace: Pace { observe: deployment.commit_interval, ..Pace::default() },
             prefetch_bytes: plan.limits.prefetch_bytes,
             pending_bytes: plan.limits.pending_bytes,
             shutdown,
@@ -96,11 +93,7 @@ impl Setup {
     }
 
     pub(super) fn identity(&self, stage: &'static str) -> Identity {
-        Identity {
-            app: self.app.clone(),
-            stage,
-            slot: self.slot,
-        }
+        Identity { app: self.app.clone(), stage, slot: self.slot }
     }
 
     /// The topic of an input.

@@ -39,10 +39,8 @@ impl Shutdown {
             if left.is_zero() {
                 return;
             }
-            requested = wake
-                .wait_timeout(requested, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            requested =
+                wake.wait_timeout(requested, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 }

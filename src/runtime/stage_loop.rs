@@ -128,11 +128,7 @@ impl<S: Stage> StageLoop<'_, S> {
             }
         }
         // With a checkpoint, so that the next start has nothing to replay.
-        if self.member.restored {
-            self.commit(true)
-        } else {
-            Ok(())
-        }
+        if self.member.restored { self.commit(true) } else { Ok(()) }
     }
 
     fn answer(&mut self, event: GroupEvent) -> Result<(), RunError> {
@@ -195,11 +191,7 @@ impl<S: Stage> StageLoop<'_, S> {
                 next,
                 metadata: standing.metadata,
                 committed: next,
-                checkpointed: if standing.committed.is_some() {
-                    next
-                } else {
-                    -1
-                },
+                checkpointed: if standing.committed.is_some() { next } else { -1 },
                 at_end: false,
             };
             self.held.insert(standing.partition, held);
@@ -212,8 +204,7 @@ impl<S: Stage> StageLoop<'_, S> {
         let (partitions, took) = (self.held.len(), started.elapsed());
         let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         tracing::info!(stage = S::NAME, partitions, took_ms, "restored");
-        self.setup
-            .report(S::NAME, ReportKind::Assigned { partitions, took });
+        self.setup.report(S::NAME, ReportKind::Assigned { partitions, took });
         Ok(())
     }
 
@@ -257,11 +248,7 @@ impl<S: Stage> StageLoop<'_, S> {
         if self.dirty_since.is_none() {
             return POLL;
         }
-        self.setup
-            .pace
-            .stages
-            .saturating_sub(self.last_commit.elapsed())
-            .min(POLL)
+        self.setup.pace.stages.saturating_sub(self.last_commit.elapsed()).min(POLL)
     }
 
     fn commit_is_due(&mut self, drained: bool) -> bool {
@@ -351,14 +338,10 @@ impl<S: Stage> StageLoop<'_, S> {
     fn report_commit(&mut self, took: Duration, state_entries: usize) {
         let written = self.out.messages.len() + self.out.events.len() + state_entries;
         let client = self.member.consumer.client();
-        let behind = self
-            .held
-            .iter()
-            .filter(|(_, held)| !held.at_end)
-            .map(|(partition, held)| {
-                let high = ffi::cached_high(client, self.topic, *partition).unwrap_or(held.next);
-                u64::try_from(high - held.next).unwrap_or(0)
-            });
+        let behind = self.held.iter().filter(|(_, held)| !held.at_end).map(|(partition, held)| {
+            let high = ffi::cached_high(client, self.topic, *partition).unwrap_or(held.next);
+            u64::try_from(high - held.next).unwrap_or(0)
+        });
         let kind = ReportKind::Committed {
             took,
             read: self.read,

@@ -1,14 +1,17 @@
 //! Starts the loops of a process, and ends them all when one cannot go on.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::error::RunError;
 use super::setup::{Input, Setup};
-use super::stage_loop;
 use super::transaction::EventEncoder;
+use super::{observe_loop, stage_loop};
+use crate::config::plan::Plan;
+use crate::registry::SchemaSource;
 use crate::stage::Stage;
 
 /// A loop has this long to commit and leave; orchestrators kill after 10 s or more.
@@ -33,11 +36,7 @@ impl Supervisor {
     /// When a configured property is the runtime's own.
     pub fn new(setup: Setup) -> Result<Supervisor, RunError> {
         super::client::check_properties(&setup.access)?;
-        Ok(Supervisor {
-            setup,
-            running: Vec::new(),
-            ended: channel(),
-        })
+        Ok(Supervisor { setup, running: Vec::new(), ended: channel() })
     }
 
     /// Starts the loop of a stage; `fresh` makes an empty one for a partition of its input.
@@ -48,9 +47,13 @@ impl Supervisor {
         fresh: impl Fn(i32) -> S + Send + 'static,
     ) {
         let setup = self.setup.clone();
-        self.spawn(S::NAME, move || {
-            stage_loop::run(&setup, input, encoder, &fresh)
-        });
+        self.spawn(S::NAME, move || stage_loop::run(&setup, input, encoder, &fresh));
+    }
+
+    /// Starts the loop of observe; without a source, records that need a schema are quarantined.
+    pub fn observe(&mut self, plan: Arc<Plan>, schemas: Option<SchemaSource>) {
+        let setup = self.setup.clone();
+        self.spawn(observe_loop::NAME, move || observe_loop::run(&setup, plan, schemas));
     }
 
     fn spawn(
@@ -60,19 +63,14 @@ impl Supervisor {
     ) {
         let ended = self.ended.0.clone();
         self.running.push(stage);
-        let started = thread::Builder::new()
-            .name(stage.to_owned())
-            .spawn(move || {
-                // A panic is a broken invariant: this loop ends, and with it the process.
-                let end = catch_unwind(AssertUnwindSafe(body))
-                    .unwrap_or(Err(RunError::Panicked { stage }));
-                let _ = ended.send((stage, end));
-            });
+        let started = thread::Builder::new().name(stage.to_owned()).spawn(move || {
+            // A panic is a broken invariant: this loop ends, and with it the process.
+            let end =
+                catch_unwind(AssertUnwindSafe(body)).unwrap_or(Err(RunError::Panicked { stage }));
+            let _ = ended.send((stage, end));
+        });
         if started.is_err() {
-            let _ = self
-                .ended
-                .0
-                .send((stage, Err(RunError::Panicked { stage })));
+            let _ = self.ended.0.send((stage, Err(RunError::Panicked { stage })));
         }
     }
 

@@ -123,12 +123,7 @@ impl Writer {
     /// Sets the producer up; ends a transaction that a dead predecessor left open.
     pub(super) fn new(settings: WriterSettings) -> Result<Writer, RunError> {
         let producer = connect(&settings)?;
-        Ok(Writer {
-            settings,
-            producer,
-            fences: 0,
-            last_fence: None,
-        })
+        Ok(Writer { settings, producer, fences: 0, last_fence: None })
     }
 
     /// Commits a batch with the offsets it was made from.
@@ -223,30 +218,17 @@ impl Writer {
     }
 
     fn send(&self, batch: &Batch<'_>) -> Result<(), Failure> {
-        let sent = send::send(
-            &self.producer,
-            batch,
-            &self.settings.names,
-            &self.settings.encoder,
-        );
+        let sent = send::send(&self.producer, batch, &self.settings.names, &self.settings.encoder);
         match sent {
             Ok(()) => Ok(()),
             Err(send::SendError::Unwritable { topic, source }) => {
                 self.abort();
                 let stage = self.stage();
-                Err(Failure::Run(RunError::Unwritable {
-                    stage,
-                    topic,
-                    source,
-                }))
+                Err(Failure::Run(RunError::Unwritable { stage, topic, source }))
             }
             Err(send::SendError::Failed(error)) => {
                 let fatal = error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal);
-                Err(if fatal {
-                    Failure::Fatal(error)
-                } else {
-                    Failure::Abort(error)
-                })
+                Err(if fatal { Failure::Fatal(error) } else { Failure::Abort(error) })
             }
         }
     }
@@ -297,17 +279,13 @@ impl Writer {
     /// A fence can be an accident (a transaction that timed out); many of them are a second
     /// process with the same slot, and two would fence each other for ever.
     fn count_fence(&mut self) -> Result<(), RunError> {
-        let recent = self
-            .last_fence
-            .is_some_and(|last| last.elapsed() < FENCE_MEMORY);
+        let recent = self.last_fence.is_some_and(|last| last.elapsed() < FENCE_MEMORY);
         self.fences = if recent { self.fences + 1 } else { 1 };
         self.last_fence = Some(Instant::now());
         if self.fences >= FENCES_MAX {
             return Err(slot_taken(&self.settings.identity));
         }
-        self.settings
-            .shutdown
-            .sleep(Duration::from_secs(1 << self.fences));
+        self.settings.shutdown.sleep(Duration::from_secs(1 << self.fences));
         Ok(())
     }
 
@@ -346,12 +324,7 @@ fn connect(settings: &WriterSettings) -> Result<BaseProducer<Deliveries>, RunErr
         let waited = started.elapsed();
         if waited >= RECREATE_FOR {
             let (doing, seconds) = ("starting a transactional producer", waited.as_secs());
-            return Err(RunError::Unreachable {
-                stage,
-                doing,
-                seconds,
-                source: error,
-            });
+            return Err(RunError::Unreachable { stage, doing, seconds, source: error });
         }
         if let Some(suppressed) = quiet.may_log(&format!("{error:?}")) {
             tracing::warn!(stage, %error, suppressed, "waiting for the transaction coordinator");
@@ -366,10 +339,7 @@ fn connect(settings: &WriterSettings) -> Result<BaseProducer<Deliveries>, RunErr
 }
 
 pub(super) fn slot_taken(identity: &Identity) -> RunError {
-    RunError::SlotTaken {
-        instance: identity.instance(),
-        next: identity.slot + 1,
-    }
+    RunError::SlotTaken { instance: identity.instance(), next: identity.slot + 1 }
 }
 
 fn is_fence(error: &KafkaError) -> bool {
