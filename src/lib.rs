@@ -11,6 +11,7 @@ pub mod observe;
 pub mod publish;
 pub mod registry;
 pub mod replay;
+pub mod runtime;
 pub mod serve;
 pub mod sketch;
 pub mod stage;

@@ -1,0 +1,141 @@
+//! Why a run ends, and the exit code that says so.
+
+use rdkafka::error::KafkaError;
+
+use super::client::ReservedProperty;
+use super::cluster::TopicsError;
+
+/// Why a loop cannot go on. Transient trouble is not here: it is waited out.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// A property that would break correctness was configured.
+    #[error(transparent)]
+    Property(#[from] ReservedProperty),
+    /// A topic is missing or wrong.
+    #[error(transparent)]
+    Topics(#[from] TopicsError),
+    /// A client could not be made from the configuration.
+    #[error("cannot set up a Kafka client for {stage}: {source}")]
+    Client {
+        /// Stage.
+        stage: &'static str,
+        /// What librdkafka said.
+        source: KafkaError,
+    },
+    /// Another live process has the same slot.
+    #[error(
+        "another process runs as {instance}: give each process on one app its own slot, for \
+         example --slot {next}"
+    )]
+    SlotTaken {
+        /// The static id.
+        instance: String,
+        /// A slot to try.
+        next: u32,
+    },
+    /// The committed offset does not lie within what the topic still holds.
+    #[error(
+        "{topic} partition {partition}: the committed offset {committed} is outside \
+         [{low}, {high}]: records were lost to retention or the topic was made anew; to accept \
+         the gap, reset the group {group} of this partition to {low} while driftline is stopped"
+    )]
+    OffsetLost {
+        /// Topic.
+        topic: String,
+        /// Partition.
+        partition: i32,
+        /// Committed offset, or the checkpoint's.
+        committed: i64,
+        /// First offset that can be read.
+        low: i64,
+        /// End of the partition.
+        high: i64,
+        /// Consumer group.
+        group: String,
+    },
+    /// Offsets and state do not belong together.
+    #[error(
+        "{topic} partition {partition}: {what}; offsets and state belong together and one of \
+         them was reset; use a new app prefix, or delete the state topic and the group's offsets"
+    )]
+    StateMismatch {
+        /// Input topic.
+        topic: String,
+        /// Partition.
+        partition: i32,
+        /// What does not fit.
+        what: String,
+    },
+    /// A state entry that this build cannot read.
+    #[error("state of {stage}, partition {partition}: {reason}")]
+    StateUnreadable {
+        /// Stage.
+        stage: &'static str,
+        /// Partition.
+        partition: i32,
+        /// What the stage said.
+        reason: String,
+    },
+    /// A message that Kafka will never take.
+    #[error("{stage} cannot write to {topic}: {source}")]
+    Unwritable {
+        /// Stage.
+        stage: &'static str,
+        /// Topic.
+        topic: String,
+        /// What librdkafka said.
+        source: KafkaError,
+    },
+    /// Kafka could not be reached for longer than is worth waiting inside the process.
+    #[error("{stage}: no success {doing} for {seconds} s: {source}")]
+    Unreachable {
+        /// Stage.
+        stage: &'static str,
+        /// What was tried.
+        doing: &'static str,
+        /// How long.
+        seconds: u64,
+        /// The last failure.
+        source: KafkaError,
+    },
+    /// A stage panicked: a broken invariant, said in the log by the panic itself.
+    #[error("the thread of {stage} ended by a panic")]
+    Panicked {
+        /// Stage.
+        stage: &'static str,
+    },
+    /// A loop did not end in time after it was asked to.
+    #[error("{stage} did not stop within {seconds} s; what it had committed is safe")]
+    SlowShutdown {
+        /// Stage.
+        stage: &'static str,
+        /// Time given.
+        seconds: u64,
+    },
+    /// The shutdown was asked for while something was being waited for.
+    #[error("stopped")]
+    Stopped,
+}
+
+impl RunError {
+    /// Exit code after `sysexits.h`: 78 for what configuration must mend, 75 for what a restart
+    /// may mend, 70 for a fault of our own.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            RunError::Property(_)
+            | RunError::Client { .. }
+            | RunError::SlotTaken { .. }
+            | RunError::OffsetLost { .. }
+            | RunError::StateMismatch { .. }
+            | RunError::StateUnreadable { .. } => 78,
+            RunError::Topics(error) => error.exit_code(),
+            RunError::Unwritable { .. }
+            | RunError::Unreachable { .. }
+            | RunError::SlowShutdown { .. } => 75,
+            RunError::Panicked { .. } => 70,
+            RunError::Stopped => 0,
+        }
+    }
+}

@@ -1,0 +1,384 @@
+//! The loop of observe: the user's topics in, facts and summaries out.
+//!
+//! As the loop of a stage, with three differences: it reads topics that are not ours, it keeps
+//! nothing across a commit, and a record may have to wait for a schema or a layout, which pauses
+//! its partition and no other.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::Consumer;
+use rdkafka::error::KafkaError;
+use rdkafka::{Message, Offset, TopicPartitionList};
+
+use super::error::RunError;
+use super::ffi;
+use super::group::{GroupEvent, Place};
+use super::layouts::Layouts;
+use super::member::{IdleTimer, Member, Polled};
+use super::reader::Reader;
+use super::report::ReportKind;
+use super::restore::Restorer;
+use super::send::Batch;
+use super::set_aside::{SetAside, WaitsFor, hand_in};
+use super::setup::Setup;
+use super::transaction::{Committed, Writer, WriterSettings, offsets};
+use crate::config::plan::Plan;
+use crate::event::route::Outbox;
+use crate::observe::{Observe, SchemaAnswer, Taken};
+use crate::registry::SchemaSource;
+
+/// Its name in groups, metrics and logs.
+pub(super) const NAME: &str = "observe";
+/// Longest a poll waits; also how soon a shutdown is noticed.
+const POLL: Duration = Duration::from_millis(50);
+/// Records between two looks at the clock, the registry and the layouts.
+const BURST: u32 = 1024;
+
+struct ObserveLoop<'a> {
+    setup: &'a Setup,
+    observe: Observe,
+    member: Member,
+    reader: Reader,
+    writer: Writer,
+    layouts: Layouts,
+    schemas: Option<SchemaSource>,
+    set_aside: SetAside,
+    /// Partitions at their end, by topic.
+    ends: BTreeMap<String, BTreeSet<i32>>,
+    /// Where reading began, for partitions of which nothing has been read.
+    starts: BTreeMap<Place, i64>,
+    out: Outbox,
+    read: u64,
+    last_commit: Instant,
+    idle: IdleTimer,
+}
+
+/// Drives observe until a shutdown is asked for or something cannot be mended.
+pub(super) fn run(
+    setup: &Setup,
+    plan: Arc<Plan>,
+    schemas: Option<SchemaSource>,
+) -> Result<(), RunError> {
+    let identity = setup.identity(NAME);
+    let writer = Writer::new(WriterSettings {
+        access: setup.access.clone(),
+        identity: identity.clone(),
+        names: setup.names.clone(),
+        commit: setup.commit,
+        encoder: Box::new(|_| unreachable!("observe makes no public events")),
+        shutdown: setup.shutdown.clone(),
+    })?;
+    let failed = |source: KafkaError| RunError::Client { stage: NAME, source };
+    let reader = Reader::new(&setup.access, &identity).map_err(failed)?;
+    let mut observe = Observe::new(plan);
+    let layouts = Layouts::start(setup, NAME, &reader, |update| observe.layout(update))?;
+    let topics = observe.topics();
+    let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
+    let member = Member::join(setup, NAME, &topics)?;
+    let mut driver = ObserveLoop {
+        setup,
+        observe,
+        member,
+        reader,
+        writer,
+        layouts,
+        schemas,
+        set_aside: SetAside::default(),
+        ends: BTreeMap::new(),
+        starts: BTreeMap::new(),
+        out: Outbox::default(),
+        read: 0,
+        last_commit: Instant::now(),
+        idle: IdleTimer::new(),
+    };
+    let end = driver.turn_until_shutdown();
+    driver.member.leave();
+    end
+}
+
+impl ObserveLoop<'_> {
+    fn turn_until_shutdown(&mut self) -> Result<(), RunError> {
+        while !self.setup.shutdown.requested() {
+            while let Some(event) = self.member.next_event() {
+                self.answer(event)?;
+            }
+            if !self.member.restored && !self.member.assigned.is_empty() {
+                self.restore()?;
+                continue;
+            }
+            self.read_some()?;
+            self.take_answers();
+            self.take_layouts();
+            if self.commit_is_due() {
+                self.commit()?;
+            } else if self.idle.due() {
+                self.setup.report(NAME, ReportKind::Idle);
+            }
+        }
+        if self.member.restored { self.commit() } else { Ok(()) }
+    }
+
+    fn answer(&mut self, event: GroupEvent) -> Result<(), RunError> {
+        match event {
+            GroupEvent::Assign(places) => {
+                self.forget();
+                self.member.take(places)
+            }
+            GroupEvent::Revoke { lost } => {
+                if !lost && self.member.restored {
+                    self.commit()?;
+                }
+                self.forget();
+                self.member.give_up();
+                self.setup.report(NAME, ReportKind::Revoked);
+                Ok(())
+            }
+        }
+    }
+
+    fn forget(&mut self) {
+        self.observe.rewind();
+        self.set_aside.clear();
+        self.ends.clear();
+        self.starts.clear();
+        self.out.clear();
+        self.read = 0;
+        self.member.restored = false;
+    }
+
+    fn restore(&mut self) -> Result<(), RunError> {
+        let started = Instant::now();
+        self.forget();
+        let restorer = Restorer {
+            consumer: &self.member.consumer,
+            reader: &self.reader,
+            identity: &self.member.identity,
+            shutdown: &self.setup.shutdown,
+        };
+        let Some(standings) = restorer.standings(&self.member.assigned)? else {
+            return Ok(());
+        };
+        let mut counts: BTreeMap<String, i32> = BTreeMap::new();
+        for standing in &standings {
+            if !counts.contains_key(&standing.topic) {
+                let count = || self.reader.partitions(&standing.topic);
+                let Some(count) = restorer.patiently("fetching metadata", count)? else {
+                    return Ok(());
+                };
+                counts.insert(standing.topic.clone(), count);
+            }
+        }
+        let starts: Vec<(Place, i64)> = standings
+            .iter()
+            .map(|standing| ((standing.topic.clone(), standing.partition), standing.next()))
+            .collect();
+        for standing in &standings {
+            self.observe.assign(
+                &standing.topic,
+                standing.partition,
+                counts[&standing.topic],
+                standing.next(),
+                &standing.metadata,
+            );
+        }
+        if !restorer.resume(&starts)? {
+            return Ok(());
+        }
+        let (partitions, took) = (starts.len(), started.elapsed());
+        self.starts = starts.into_iter().collect();
+        self.member.restored = true;
+        let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(stage = NAME, partitions, took_ms, "restored");
+        self.setup.report(NAME, ReportKind::Assigned { partitions, took });
+        Ok(())
+    }
+
+    fn read_some(&mut self) -> Result<(), RunError> {
+        let due = self.setup.pace.observe.saturating_sub(self.last_commit.elapsed());
+        let mut wait = due.min(POLL);
+        for _ in 0..BURST {
+            match self.member.poll(wait)? {
+                Polled::Record(message) => {
+                    let (topic, partition) = (message.topic(), message.partition());
+                    if !self.set_aside.is_empty() && self.set_aside.holds(topic, partition) {
+                        // It overtook the record that waits: read both again.
+                        drop(message);
+                        self.rewind("overtaken");
+                        return Ok(());
+                    }
+                    if let Some(ends) = self.ends.get_mut(topic)
+                        && ends.remove(&partition)
+                    {
+                        self.observe.at_end(topic, partition, false);
+                    }
+                    self.read += 1;
+                    let waits_for = match hand_in(&mut self.observe, &message, &mut self.out) {
+                        Taken::Done => {
+                            wait = Duration::ZERO;
+                            continue;
+                        }
+                        Taken::NeedSchema(id) => WaitsFor::Schema(id),
+                        Taken::Ahead => WaitsFor::Layout,
+                    };
+                    let message = message.detach();
+                    self.set_aside(message, waits_for);
+                }
+                Polled::End(partition) => self.note_ends(partition),
+                Polled::PositionLost => {
+                    self.rewind("fetch");
+                    return Ok(());
+                }
+                Polled::Nothing => return Ok(()),
+            }
+            wait = Duration::ZERO;
+        }
+        Ok(())
+    }
+
+    fn set_aside(&mut self, message: rdkafka::message::OwnedMessage, waits_for: WaitsFor) {
+        let mut list = TopicPartitionList::new();
+        list.add_partition(message.topic(), message.partition());
+        if let Err(error) = self.member.consumer.pause(&list) {
+            tracing::warn!(stage = NAME, %error, "pause");
+        }
+        self.set_aside.insert(message, waits_for);
+        if let WaitsFor::Schema(id) = waits_for {
+            self.ask(id);
+        }
+        self.report_waiting();
+    }
+
+    fn report_waiting(&self) {
+        let (schema, layout) = self.set_aside.counts();
+        self.setup.report(NAME, ReportKind::Waiting { schema, layout });
+    }
+
+    fn ask(&mut self, id: u32) {
+        if let Some(schemas) = &mut self.schemas {
+            schemas.request(id);
+        } else {
+            let why = "no registry is configured".to_owned();
+            self.observe.schema(id, SchemaAnswer::Unreadable(why));
+            self.hand_in_again(WaitsFor::Schema(id));
+        }
+    }
+
+    fn take_answers(&mut self) {
+        let Some(schemas) = &mut self.schemas else { return };
+        for (id, answer) in schemas.poll() {
+            self.observe.schema(id, answer);
+            self.hand_in_again(WaitsFor::Schema(id));
+        }
+    }
+
+    fn take_layouts(&mut self) {
+        let mut news = false;
+        self.layouts.look(|update| {
+            self.observe.layout(update);
+            news = true;
+        });
+        if news {
+            self.hand_in_again(WaitsFor::Layout);
+        }
+    }
+
+    fn hand_in_again(&mut self, came: WaitsFor) {
+        let (free, asked) = self.set_aside.hand_in_again(came, &mut self.observe, &mut self.out);
+        if !free.is_empty() {
+            let mut list = TopicPartitionList::new();
+            for (topic, partition) in &free {
+                list.add_partition(topic, *partition);
+            }
+            if let Err(error) = self.member.consumer.resume(&list) {
+                tracing::warn!(stage = NAME, %error, "resume");
+            }
+            self.report_waiting();
+        }
+        for id in asked {
+            self.ask(id);
+        }
+    }
+
+    /// An end-of-partition event names no topic: look which ones are at their end. It fires at
+    /// the last stable offset; a partition with an open transaction is not at its end.
+    fn note_ends(&mut self, partition: i32) {
+        let Ok(positions) = self.member.consumer.position() else { return };
+        for element in positions.elements() {
+            let topic = element.topic();
+            if element.partition() != partition || self.set_aside.holds(topic, partition) {
+                continue;
+            }
+            let position = match element.offset() {
+                Offset::Offset(offset) => Some(offset),
+                _ => self.starts.get(&(topic.to_owned(), partition)).copied(),
+            };
+            let client = self.member.consumer.client();
+            let high = ffi::cached_high(client, topic, partition);
+            if position.zip(high).is_some_and(|(position, high)| position >= high) {
+                self.ends.entry(topic.to_owned()).or_default().insert(partition);
+                self.observe.at_end(topic, partition, true);
+            }
+        }
+    }
+
+    fn commit_is_due(&self) -> bool {
+        self.member.restored
+            && (self.last_commit.elapsed() >= self.setup.pace.observe
+                || self.observe.urgent()
+                || self.observe.pending_bytes() >= self.setup.pending_bytes)
+    }
+
+    /// Commits what was read; with nothing read, the news that nothing was.
+    fn commit(&mut self) -> Result<(), RunError> {
+        let commits = self.observe.commit(&mut self.out);
+        if commits.is_empty() && self.out.messages.is_empty() {
+            self.last_commit = Instant::now();
+            return Ok(());
+        }
+        let list = offsets(commits.iter().map(|commit| {
+            (commit.topic.as_str(), commit.partition, commit.next_offset, commit.metadata.as_str())
+        }));
+        let batch = Batch { out: &self.out, state: None, offsets: &list };
+        let started = Instant::now();
+        match self.writer.commit(&self.member.consumer, &batch)? {
+            Committed::Yes => {
+                self.member.progressed();
+                self.last_commit = Instant::now();
+                let client = self.member.consumer.client();
+                let behind = commits.iter().map(|commit| {
+                    let high = ffi::cached_high(client, &commit.topic, commit.partition);
+                    let at_end = self
+                        .ends
+                        .get(&commit.topic)
+                        .is_some_and(|ends| ends.contains(&commit.partition));
+                    let high = high.filter(|_| !at_end).unwrap_or(commit.next_offset);
+                    u64::try_from(high - commit.next_offset).unwrap_or(0)
+                });
+                let kind = ReportKind::Committed {
+                    took: started.elapsed(),
+                    read: self.read,
+                    written: self.out.messages.len() as u64,
+                    lag: behind.sum(),
+                    checkpoint: false,
+                    notes: std::mem::take(&mut self.out.notes),
+                };
+                self.setup.report(NAME, kind);
+                self.idle.reset();
+                self.out.clear();
+                self.read = 0;
+            }
+            Committed::Rewind(cause) => self.rewind(cause),
+        }
+        Ok(())
+    }
+
+    fn rewind(&mut self, cause: &'static str) {
+        self.setup.report(NAME, ReportKind::Rewound { cause });
+        self.forget();
+        self.member.pause();
+        let rest = self.member.rest_after_rewind();
+        self.setup.shutdown.sleep(rest);
+    }
+}

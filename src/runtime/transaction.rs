@@ -1,0 +1,372 @@
+//! One commit: outputs, state and offsets together, or none of them.
+//!
+//! A transaction is begun only when everything it will hold is in memory and never spans a poll
+//! of the consumer, so a rebalance can never find one open. Errors have three answers: the same
+//! call again, abort, or a new producer; after the last two the caller restores from what is
+//! committed. What a record means is not known here.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::TopicPartitionList;
+use rdkafka::client::ClientContext;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::DeliveryResult;
+use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
+
+use super::client::{self, CALL, Identity};
+use super::error::RunError;
+use super::ffi;
+use super::group::Group;
+use super::quiet::Quiet;
+use super::send::{self, Batch};
+use super::shutdown::Shutdown;
+use super::topics::TopicNames;
+use crate::config::deployment::KafkaAccess;
+use crate::event::public::PublicEvent;
+use crate::publish::EncodedEvent;
+
+/// How long the same call is tried again. Below `max.poll.interval.ms`, so that a consumer that
+/// is not polled meanwhile stays in its group.
+const RETRY_FOR: Duration = Duration::from_secs(40);
+/// How long a new producer may take to come up before a restart of the process is better.
+const RECREATE_FOR: Duration = Duration::from_secs(300);
+/// Fences without this much quiet between them mean a second live process, not an accident.
+const FENCE_MEMORY: Duration = Duration::from_secs(120);
+/// That many of them end the run.
+const FENCES_MAX: u32 = 4;
+
+/// Turns a public event into a record.
+pub type EventEncoder = Box<dyn Fn(&PublicEvent) -> EncodedEvent + Send>;
+
+/// How a loop commits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Commit {
+    /// Outputs and offsets in one Kafka transaction.
+    Transactional,
+    /// Flush, then commit the offsets: what the mock broker can do. A crash in between repeats
+    /// outputs, so only the demo and tests ask for it.
+    Plain,
+}
+
+/// What came of a commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Committed {
+    /// It holds.
+    Yes,
+    /// It does not hold, for this reason; restore from what is committed.
+    Rewind(&'static str),
+}
+
+/// Counts deliveries that failed; in a transaction they also make the commit fail.
+#[derive(Debug, Default)]
+pub(super) struct Deliveries {
+    failed: AtomicU64,
+    quiet: Mutex<Quiet>,
+}
+
+impl ClientContext for Deliveries {
+    fn error(&self, error: KafkaError, reason: &str) {
+        let cause = format!("{error:?}");
+        let mut quiet = self.quiet.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(suppressed) = quiet.may_log(&cause) {
+            tracing::warn!(%reason, suppressed, "kafka producer error");
+        }
+    }
+}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if let Err((error, _)) = result {
+            self.failed.fetch_add(1, Ordering::SeqCst);
+            let mut quiet = self.quiet.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(suppressed) = quiet.may_log(&format!("{error:?}")) {
+                tracing::warn!(%error, suppressed, "delivery failed");
+            }
+        }
+    }
+}
+
+/// Why a step of a transaction failed.
+enum Failure {
+    /// Undo it; the producer goes on.
+    Abort(KafkaError),
+    /// This producer is done for.
+    Fatal(KafkaError),
+    /// No reaction mends this.
+    Run(RunError),
+}
+
+/// Settings of a [`Writer`].
+pub(super) struct WriterSettings {
+    pub access: KafkaAccess,
+    pub identity: Identity,
+    pub names: TopicNames,
+    pub commit: Commit,
+    pub encoder: EventEncoder,
+    pub shutdown: Shutdown,
+}
+
+/// Writes what a stage says. One per loop; owns its producer.
+pub(super) struct Writer {
+    settings: WriterSettings,
+    producer: BaseProducer<Deliveries>,
+    fences: u32,
+    last_fence: Option<Instant>,
+}
+
+impl Writer {
+    /// Sets the producer up; ends a transaction that a dead predecessor left open.
+    pub(super) fn new(settings: WriterSettings) -> Result<Writer, RunError> {
+        let producer = connect(&settings)?;
+        Ok(Writer { settings, producer, fences: 0, last_fence: None })
+    }
+
+    /// Commits a batch with the offsets it was made from.
+    pub(super) fn commit(
+        &mut self,
+        consumer: &BaseConsumer<Group>,
+        batch: &Batch<'_>,
+    ) -> Result<Committed, RunError> {
+        match self.settings.commit {
+            Commit::Plain => self.commit_plain(consumer, batch),
+            Commit::Transactional => self.commit_transactional(consumer, batch),
+        }
+    }
+
+    fn commit_transactional(
+        &mut self,
+        consumer: &BaseConsumer<Group>,
+        batch: &Batch<'_>,
+    ) -> Result<Committed, RunError> {
+        // Outside a generation the offsets would fence nobody: another may own the input.
+        if !ffi::membership(consumer.client()).is_some_and(|place| place.generation >= 0) {
+            return Ok(Committed::Rewind("not_a_member"));
+        }
+        match self.transact(consumer, batch) {
+            Ok(()) => Ok(Committed::Yes),
+            Err(Failure::Abort(error)) => {
+                self.refuse_second_process(&error)?;
+                tracing::info!(stage = self.stage(), %error, "transaction aborted, restoring");
+                if self.abort() {
+                    return Ok(Committed::Rewind("aborted"));
+                }
+                self.recreate()?;
+                Ok(Committed::Rewind("aborted"))
+            }
+            Err(Failure::Fatal(error)) => {
+                tracing::warn!(stage = self.stage(), %error, "producer lost, making a new one");
+                let fenced = is_fence(&error);
+                if fenced {
+                    self.count_fence()?;
+                }
+                self.recreate()?;
+                Ok(Committed::Rewind(if fenced { "fenced" } else { "fatal" }))
+            }
+            Err(Failure::Run(error)) => Err(error),
+        }
+    }
+
+    fn transact(&self, consumer: &BaseConsumer<Group>, batch: &Batch<'_>) -> Result<(), Failure> {
+        let producer = &self.producer;
+        producer.begin_transaction().map_err(Failure::Fatal)?;
+        self.send(batch)?;
+        self.drain();
+        let metadata = consumer
+            .group_metadata()
+            .ok_or_else(|| Failure::Abort(KafkaError::Global(RDKafkaErrorCode::UnknownMemberId)))?;
+        self.again(|| producer.send_offsets_to_transaction(batch.offsets, &metadata, CALL))?;
+        // The flush inside commit would wait 100 ms for nothing if reports were left.
+        self.drain();
+        self.again(|| producer.commit_transaction(CALL))
+    }
+
+    /// The same call until it succeeds, while its error says that this can help.
+    fn again(&self, call: impl Fn() -> Result<(), KafkaError>) -> Result<(), Failure> {
+        let started = Instant::now();
+        loop {
+            let error = match call() {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            };
+            let KafkaError::Transaction(inner) = &error else {
+                // A flush that timed out has already used its time.
+                if started.elapsed() < RETRY_FOR && matches!(error, KafkaError::Flush(_)) {
+                    continue;
+                }
+                return Err(Failure::Fatal(error));
+            };
+            if inner.txn_requires_abort() {
+                return Err(Failure::Abort(error));
+            }
+            let hopeless = !inner.is_retriable() || started.elapsed() >= RETRY_FOR;
+            if hopeless || self.settings.shutdown.requested() {
+                return Err(Failure::Fatal(error));
+            }
+            self.producer.poll(Duration::from_millis(20));
+        }
+    }
+
+    /// Aborts; whether the producer can go on.
+    fn abort(&self) -> bool {
+        self.drain();
+        self.again(|| self.producer.abort_transaction(CALL)).is_ok()
+    }
+
+    fn send(&self, batch: &Batch<'_>) -> Result<(), Failure> {
+        let sent = send::send(&self.producer, batch, &self.settings.names, &self.settings.encoder);
+        match sent {
+            Ok(()) => Ok(()),
+            Err(send::SendError::Unwritable { topic, source }) => {
+                self.abort();
+                let stage = self.stage();
+                Err(Failure::Run(RunError::Unwritable { stage, topic, source }))
+            }
+            Err(send::SendError::Failed(error)) => {
+                let fatal = error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal);
+                Err(if fatal { Failure::Fatal(error) } else { Failure::Abort(error) })
+            }
+        }
+    }
+
+    /// Waits until every delivery is reported: the message timeout ends it in an outage.
+    fn drain(&self) {
+        let started = Instant::now();
+        while self.producer.in_flight_count() > 0 && started.elapsed() < RETRY_FOR {
+            self.producer.poll(Duration::from_millis(1));
+        }
+    }
+
+    fn commit_plain(
+        &mut self,
+        consumer: &BaseConsumer<Group>,
+        batch: &Batch<'_>,
+    ) -> Result<Committed, RunError> {
+        let failed = &self.producer.context().failed;
+        let before = failed.load(Ordering::SeqCst);
+        match self.send(batch) {
+            Ok(()) => {}
+            Err(Failure::Run(error)) => return Err(error),
+            Err(Failure::Abort(_) | Failure::Fatal(_)) => {
+                return Ok(Committed::Rewind("aborted"));
+            }
+        }
+        self.drain();
+        if self.producer.in_flight_count() > 0 || failed.load(Ordering::SeqCst) > before {
+            return Ok(Committed::Rewind("aborted"));
+        }
+        if batch.offsets.count() > 0
+            && let Err(error) = consumer.commit(batch.offsets, CommitMode::Sync)
+        {
+            tracing::info!(stage = self.stage(), %error, "offsets not committed, restoring");
+            return Ok(Committed::Rewind("aborted"));
+        }
+        Ok(Committed::Yes)
+    }
+
+    /// A static id that another consumer has taken over means a second live process.
+    fn refuse_second_process(&self, error: &KafkaError) -> Result<(), RunError> {
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::FencedInstanceId) {
+            return Err(slot_taken(&self.settings.identity));
+        }
+        Ok(())
+    }
+
+    /// A fence can be an accident (a transaction that timed out); many of them are a second
+    /// process with the same slot, and two would fence each other for ever.
+    fn count_fence(&mut self) -> Result<(), RunError> {
+        let recent = self.last_fence.is_some_and(|last| last.elapsed() < FENCE_MEMORY);
+        self.fences = if recent { self.fences + 1 } else { 1 };
+        self.last_fence = Some(Instant::now());
+        if self.fences >= FENCES_MAX {
+            return Err(slot_taken(&self.settings.identity));
+        }
+        self.settings.shutdown.sleep(Duration::from_secs(1 << self.fences));
+        Ok(())
+    }
+
+    fn recreate(&mut self) -> Result<(), RunError> {
+        self.producer = connect(&self.settings)?;
+        Ok(())
+    }
+
+    fn stage(&self) -> &'static str {
+        self.settings.identity.stage
+    }
+}
+
+/// Makes a producer, and for transactions waits until the coordinator knows it.
+fn connect(settings: &WriterSettings) -> Result<BaseProducer<Deliveries>, RunError> {
+    let stage = settings.identity.stage;
+    let transactional = settings.commit == Commit::Transactional;
+    let make = || {
+        client::producer(&settings.access, &settings.identity, transactional)
+            .map_err(|source| RunError::Client { stage, source })
+    };
+    let started = Instant::now();
+    let mut producer = make()?;
+    if !transactional {
+        return Ok(producer);
+    }
+    let mut quiet = Quiet::default();
+    let mut pause = Duration::from_millis(100);
+    loop {
+        let Err(error) = producer.init_transactions(CALL) else {
+            return Ok(producer);
+        };
+        if settings.shutdown.requested() {
+            return Err(RunError::Stopped);
+        }
+        let waited = started.elapsed();
+        if waited >= RECREATE_FOR {
+            let (doing, seconds) = ("starting a transactional producer", waited.as_secs());
+            return Err(RunError::Unreachable { stage, doing, seconds, source: error });
+        }
+        if let Some(suppressed) = quiet.may_log(&format!("{error:?}")) {
+            tracing::warn!(stage, %error, suppressed, "waiting for the transaction coordinator");
+        }
+        let retriable = matches!(&error, KafkaError::Transaction(inner) if inner.is_retriable());
+        if !retriable {
+            settings.shutdown.sleep(pause);
+            pause = (pause * 2).min(Duration::from_secs(5));
+            producer = make()?;
+        }
+    }
+}
+
+pub(super) fn slot_taken(identity: &Identity) -> RunError {
+    RunError::SlotTaken { instance: identity.instance(), next: identity.slot + 1 }
+}
+
+fn is_fence(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::Fenced
+                | RDKafkaErrorCode::InvalidProducerEpoch
+                | RDKafkaErrorCode::ProducerFenced
+        )
+    )
+}
+
+/// Offsets to commit with their metadata. Metadata is set once per element: setting it again
+/// would leak the first.
+pub(super) fn offsets<'a>(
+    positions: impl IntoIterator<Item = (&'a str, i32, i64, &'a str)>,
+) -> TopicPartitionList {
+    let mut list = TopicPartitionList::new();
+    for (topic, partition, offset, metadata) in positions {
+        let mut element = list.add_partition(topic, partition);
+        element
+            .set_offset(rdkafka::Offset::Offset(offset))
+            .expect("offsets are counted up from zero");
+        if !metadata.is_empty() {
+            element.set_metadata(metadata);
+        }
+    }
+    list
+}
