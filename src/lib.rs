@@ -8,6 +8,7 @@ pub mod demo;
 pub mod event;
 pub mod join;
 pub mod observe;
+pub mod process;
 pub mod publish;
 pub mod registry;
 pub mod replay;

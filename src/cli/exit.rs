@@ -28,6 +28,17 @@ impl Exit {
     }
 }
 
+impl Exit {
+    /// The exit for a code of this table; any other is a failure.
+    #[must_use]
+    pub(super) fn of_code(code: u8) -> Exit {
+        [Exit::Done, Exit::Temporary, Exit::Configuration]
+            .into_iter()
+            .find(|exit| exit.code() == code)
+            .unwrap_or(Exit::Failed)
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> ExitCode {
         ExitCode::from(exit.code())

@@ -12,7 +12,9 @@ mod check;
 mod events;
 mod exit;
 mod logging;
+mod run;
 mod schema;
+mod signals;
 
 use clap::{Parser, Subcommand};
 
@@ -33,11 +35,13 @@ struct Cli {
 enum Verb {
     Check(check::Check),
     Events(events::EventsArgs),
+    Run(run::RunArgs),
     Schema(schema::SchemaArgs),
 }
 
 const EXAMPLES: &str = "\
 Examples:
+  driftline run drift.yaml         watch the sources, publish events and requests
   driftline check drift.yaml       say what would be watched, and how to see more
   driftline events --brokers HOST  print what has been published
   driftline schema config          print the JSON Schema of the configuration
@@ -70,6 +74,7 @@ fn run(verb: &Verb) -> Exit {
     match verb {
         Verb::Check(args) => check::run(args),
         Verb::Events(args) => events::run(args),
+        Verb::Run(args) => run::run(args),
         Verb::Schema(args) => schema::run(args),
     }
 }

@@ -1,5 +1,7 @@
 //! What the runtime and observe say to each other besides records and messages.
 
+use crate::event::progress::Progress;
+
 /// What became of a record handed to [`super::Observe::record`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Taken {
@@ -38,15 +40,11 @@ pub enum SchemaAnswer {
     Unreadable(String),
 }
 
-/// The offset to commit for one source partition.
+/// What to commit for one source partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceCommit {
-    /// Topic.
-    pub topic: String,
-    /// Partition.
-    pub partition: i32,
-    /// First offset not read.
-    pub next_offset: i64,
+    /// Its line of the ledger; the offset to commit is its `to`.
+    pub progress: Progress,
     /// Highest event time as decimal milliseconds, or empty; [`super::Observe::assign`] takes it
     /// back.
     pub metadata: String,

@@ -247,18 +247,12 @@ impl Observe {
         commit::write(&mut self.engine, &progress, out);
         self.has_news = false;
         let mut commits = Vec::with_capacity(progress.len());
-        for topic in &mut self.topics {
-            for (number, partition) in &mut topic.partitions {
-                let (next_offset, metadata) = partition.committed();
-                commits.push(SourceCommit {
-                    topic: topic.name.clone(),
-                    partition: *number,
-                    next_offset,
-                    metadata,
-                });
-            }
+        for line in progress {
+            let topic = self.topics.iter_mut().find(|topic| topic.name == line.topic);
+            let partition = topic.and_then(|topic| topic.partitions.get_mut(&line.partition));
+            let metadata = partition.map_or_else(String::new, Partition::committed);
+            commits.push(SourceCommit { progress: line, metadata });
         }
-        commits.sort_by(|a, b| (&a.topic, a.partition).cmp(&(&b.topic, b.partition)));
         commits
     }
 

@@ -88,11 +88,10 @@ impl Partition {
         }
     }
 
-    /// Starts the next commit; gives the offset to go on from and its metadata.
-    pub(super) fn committed(&mut self) -> (i64, String) {
+    /// Starts the next commit; gives the metadata of the one made.
+    pub(super) fn committed(&mut self) -> String {
         self.from = self.to;
         self.counts = OutcomeCounts::default();
-        let metadata = self.max_event_time.map_or_else(String::new, |time| time.0.to_string());
-        (self.to, metadata)
+        self.max_event_time.map_or_else(String::new, |time| time.0.to_string())
     }
 }

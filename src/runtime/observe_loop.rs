@@ -25,7 +25,8 @@ use super::set_aside::{SetAside, WaitsFor, hand_in};
 use super::setup::Setup;
 use super::transaction::{Committed, Writer, WriterSettings, offsets};
 use crate::config::plan::Plan;
-use crate::event::route::Outbox;
+use crate::event::progress::Progress;
+use crate::event::route::{Outbox, Route};
 use crate::observe::{Observe, SchemaAnswer, Taken};
 use crate::registry::SchemaSource;
 
@@ -338,7 +339,8 @@ impl ObserveLoop<'_> {
             return Ok(());
         }
         let list = offsets(commits.iter().map(|commit| {
-            (commit.topic.as_str(), commit.partition, commit.next_offset, commit.metadata.as_str())
+            let line = &commit.progress;
+            (line.topic.as_str(), line.partition, line.to, commit.metadata.as_str())
         }));
         let batch = Batch { out: &self.out, state: None, offsets: &list };
         let started = Instant::now();
@@ -347,22 +349,26 @@ impl ObserveLoop<'_> {
                 self.member.progressed();
                 self.last_commit = Instant::now();
                 let client = self.member.consumer.client();
-                let behind = commits.iter().map(|commit| {
-                    let high = ffi::cached_high(client, &commit.topic, commit.partition);
-                    let at_end = self
-                        .ends
-                        .get(&commit.topic)
-                        .is_some_and(|ends| ends.contains(&commit.partition));
-                    let high = high.filter(|_| !at_end).unwrap_or(commit.next_offset);
-                    u64::try_from(high - commit.next_offset).unwrap_or(0)
+                let lines: Vec<Progress> = commits.into_iter().map(|c| c.progress).collect();
+                let behind = lines.iter().filter(|line| !line.at_end).map(|line| {
+                    let high = ffi::cached_high(client, &line.topic, line.partition);
+                    u64::try_from(high.unwrap_or(line.to) - line.to).unwrap_or(0)
                 });
+                let lag = behind.sum();
+                let mut messages = std::mem::take(&mut self.out.messages);
+                let written = messages.len() as u64;
+                messages.retain(|message| message.route == Route::Quarantine);
+                messages.iter_mut().for_each(|message| message.payload.clear());
                 let kind = ReportKind::Committed {
                     took: started.elapsed(),
                     read: self.read,
-                    written: self.out.messages.len() as u64,
-                    lag: behind.sum(),
+                    written,
+                    lag,
                     checkpoint: false,
                     notes: std::mem::take(&mut self.out.notes),
+                    lines,
+                    set_aside: messages,
+                    events: Vec::new(),
                 };
                 self.setup.report(NAME, kind);
                 self.idle.reset();

@@ -4,7 +4,9 @@
 
 use std::time::Duration;
 
-use crate::event::route::Note;
+use crate::event::progress::Progress;
+use crate::event::public::PublicEvent;
+use crate::event::route::{Note, Outgoing};
 
 /// One message of a loop.
 #[derive(Clone, Debug)]
@@ -42,6 +44,12 @@ pub enum ReportKind {
         checkpoint: bool,
         /// What the stage wants operators to see.
         notes: Vec<Note>,
+        /// Lines of the ledger; of observe alone.
+        lines: Vec<Progress>,
+        /// Records set aside, without their bytes; of observe alone.
+        set_aside: Vec<Outgoing>,
+        /// Public events it published.
+        events: Vec<PublicEvent>,
     },
     /// A transaction was undone and the stage restores; nothing is lost.
     Rewound {

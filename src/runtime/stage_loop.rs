@@ -349,6 +349,9 @@ impl<S: Stage> StageLoop<'_, S> {
             lag: behind.sum(),
             checkpoint: state_entries > 0,
             notes: std::mem::take(&mut self.out.notes),
+            lines: Vec::new(),
+            set_aside: Vec::new(),
+            events: std::mem::take(&mut self.out.events),
         };
         self.setup.report(S::NAME, kind);
         self.idle.reset();

@@ -307,9 +307,9 @@ fn ranges_are_contiguous_and_metadata_brings_the_watermark_back() {
     assert_eq!((first.from, first.to, second.from, second.to), (0, 1, 1, 2));
 
     let commit = run.commits[0].clone();
-    assert_eq!((commit.next_offset, commit.metadata.as_str()), (2, "5000"));
+    assert_eq!((commit.progress.to, commit.metadata.as_str()), (2, "5000"));
     run.observe.rewind();
-    run.observe.assign("orders", 0, 1, commit.next_offset, &commit.metadata);
+    run.observe.assign("orders", 0, 1, commit.progress.to, &commit.metadata);
     run.take(&record(1, "DE"));
     let progress = run.told().progress("orders", 0);
     assert_eq!((progress.counts.late, progress.from, progress.to), (1, 2, 3));

@@ -1,0 +1,265 @@
+//! A whole process: loops, registry, metrics and health, put together and taken apart in order.
+//!
+//! IMPURE. `run` and `demo` are this with different settings. Decides nothing about data.
+#![expect(clippy::disallowed_methods, reason = "reports are bridged on a thread of their own")]
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::assess::Assess;
+use crate::config::deployment::Deployment;
+use crate::config::plan::Plan;
+use crate::decide::Decide;
+use crate::event::route::Note;
+use crate::join::Join;
+use crate::observe::Observe;
+use crate::publish::Encoder;
+use crate::registry::{Options, Registry, RegistryError};
+use crate::runtime::{
+    Commit, EventEncoder, Input, Pace, Report, ReportKind, RunError, Setup, Shutdown, Supervisor,
+    TopicNames, ensure_topics,
+};
+use crate::serve::{Health, Metrics, ServeError, Server};
+
+/// How long the registry may take to register the schemas of our own events at the start.
+const REGISTER_WITHIN: Duration = Duration::from_secs(60);
+
+/// A stage that a process can run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub enum StageName {
+    /// Reads the sources.
+    Observe,
+    /// Puts predictions and outcomes together.
+    Join,
+    /// Tests subjects.
+    Assess,
+    /// Names causes and asks for actions.
+    Decide,
+}
+
+impl StageName {
+    /// All four.
+    pub const ALL: [StageName; 4] =
+        [StageName::Observe, StageName::Join, StageName::Assess, StageName::Decide];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            StageName::Observe => "observe",
+            StageName::Join => "join",
+            StageName::Assess => "assess",
+            StageName::Decide => "decide",
+        }
+    }
+}
+
+/// How a process runs, beyond its plan and deployment.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Stages it runs.
+    pub stages: BTreeSet<StageName>,
+    /// How it commits.
+    pub commit: Commit,
+    /// How often; the deployment's interval when absent.
+    pub pace: Option<Pace>,
+}
+
+/// Why a process ended.
+#[derive(Debug, Error)]
+pub enum ProcessError {
+    /// A loop could not go on.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// The registry refused our schemas or was away too long.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// The HTTP address cannot be served.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+}
+
+impl ProcessError {
+    /// Exit code after `sysexits.h`.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            ProcessError::Run(error) => error.exit_code(),
+            ProcessError::Registry(RegistryError::Unreachable { .. }) => 75,
+            ProcessError::Registry(_) | ProcessError::Serve(_) => 78,
+        }
+    }
+}
+
+/// Runs until `shutdown` is requested or a stage cannot go on.
+///
+/// # Errors
+/// The first failure; everything that was committed is safe.
+pub fn run(
+    plan: &Arc<Plan>,
+    deployment: &Deployment,
+    settings: &Settings,
+    shutdown: &Shutdown,
+) -> Result<(), ProcessError> {
+    let metrics = Metrics::new();
+    let health = Health::default();
+    for stage in &settings.stages {
+        health.expect(stage.as_str());
+    }
+    let server = match deployment.http {
+        Some(address) => Some(Server::start(address, metrics.clone(), health.clone())?),
+        None => None,
+    };
+    let (reports, received) = channel();
+    let mut setup = Setup::new(plan, deployment, shutdown.clone(), reports);
+    setup.commit = settings.commit;
+    if let Some(pace) = settings.pace {
+        setup.pace = pace;
+    }
+    let mut supervisor = Supervisor::new(setup)?;
+    if settings.commit == Commit::Transactional {
+        let sources = Observe::new(Arc::clone(plan)).topics();
+        let specs = TopicNames::new(&deployment.app, &deployment.topics).specs(plan);
+        let made = ensure_topics(&deployment.kafka, &specs, &sources).map_err(RunError::from)?;
+        if !made.is_empty() {
+            tracing::info!(topics = made.join(", "), "made topics");
+        }
+    }
+    let registry = match &deployment.registry {
+        Some(access) => Some(Registry::start(access, Options::default())?),
+        None => None,
+    };
+    let encoder = encoder(deployment, registry.as_ref())?;
+    if let Some(registry) = &registry {
+        metrics.watch_registry(registry.clone());
+    }
+    let bridge = bridge(received, metrics, health);
+    start(&mut supervisor, plan, settings, (registry.as_ref(), &encoder));
+    let result = supervisor.wait();
+    if let Some(server) = server {
+        server.stop();
+    }
+    if let Some(bridge) = bridge {
+        // Its senders are gone with the loops, so it has ended or is about to.
+        let _ = bridge.join();
+    }
+    result.map_err(ProcessError::from)
+}
+
+fn encoder(
+    deployment: &Deployment,
+    registry: Option<&Registry>,
+) -> Result<Arc<Encoder>, ProcessError> {
+    let schemas = match registry {
+        Some(registry) => {
+            Some(registry.register_event_schemas(&deployment.topics, REGISTER_WITHIN)?)
+        }
+        None => None,
+    };
+    Ok(Arc::new(Encoder::new(&deployment.app, deployment.topics.clone(), schemas)))
+}
+
+fn start(
+    supervisor: &mut Supervisor,
+    plan: &Arc<Plan>,
+    settings: &Settings,
+    tools: (Option<&Registry>, &Arc<Encoder>),
+) {
+    let (registry, encoder) = tools;
+    let encode = || -> EventEncoder {
+        let encoder = Arc::clone(encoder);
+        Box::new(move |event| encoder.encode(event))
+    };
+    for stage in &settings.stages {
+        let plan = Arc::clone(plan);
+        match stage {
+            StageName::Observe => supervisor.observe(plan, registry.map(Registry::source)),
+            StageName::Join => {
+                supervisor.stage(Input::Facts, encode(), move |p| Join::new(Arc::clone(&plan), p))
+            }
+            StageName::Assess => supervisor
+                .stage(Input::Summaries, encode(), move |p| Assess::new(Arc::clone(&plan), p)),
+            StageName::Decide => {
+                supervisor
+                    .stage(Input::Findings, encode(), move |_| Decide::new(Arc::clone(&plan)));
+            }
+        }
+    }
+}
+
+/// Turns what loops report into metrics, health and log lines, until the last loop is gone.
+fn bridge(
+    reports: Receiver<Report>,
+    metrics: Metrics,
+    health: Health,
+) -> Option<std::thread::JoinHandle<()>> {
+    let body = move || {
+        let mut progress = Learning::default();
+        for report in reports {
+            take(&report, &metrics, &health);
+            if let ReportKind::Committed { notes, .. } = &report.kind {
+                notes.iter().for_each(|note| progress.tell(note));
+            }
+        }
+    };
+    std::thread::Builder::new().name("reports".into()).spawn(body).ok()
+}
+
+fn take(report: &Report, metrics: &Metrics, health: &Health) {
+    let stage = report.stage;
+    match &report.kind {
+        ReportKind::Assigned { partitions, took } => {
+            metrics.partitions_held(stage, *partitions);
+            health.ready(stage);
+            tracing::info!(stage, partitions, ?took, "partitions assigned and restored");
+        }
+        ReportKind::Revoked => {
+            metrics.partitions_held(stage, 0);
+            health.not_ready(stage, "waiting for the group to assign partitions");
+        }
+        ReportKind::Committed {
+            took, read, written, lag, notes, lines, set_aside, events, ..
+        } => {
+            metrics.committed(stage, *took);
+            metrics.messages(stage, *read, *written);
+            metrics.stage_lag(stage, *lag);
+            notes.iter().for_each(|note| metrics.note(note));
+            lines.iter().for_each(|line| metrics.progress(line));
+            set_aside.iter().for_each(|message| metrics.written(message));
+            events.iter().for_each(|event| metrics.published(event));
+        }
+        ReportKind::Rewound { cause } => {
+            metrics.rewound(stage, cause);
+            tracing::warn!(stage, cause, "undone, restoring from what is committed");
+        }
+        ReportKind::Waiting { schema, layout } => metrics.partitions_waiting(*schema, *layout),
+        ReportKind::Idle => {}
+    }
+}
+
+/// Says how far learning has come, when it has moved.
+#[derive(Debug, Default)]
+struct Learning {
+    told: BTreeSet<(String, bool, u32)>,
+}
+
+impl Learning {
+    fn tell(&mut self, note: &Note) {
+        let Note::Learning { dataset, layout, baseline_windows, baseline_windows_needed } = note
+        else {
+            return;
+        };
+        let windows = (*baseline_windows).min(*baseline_windows_needed);
+        if self.told.insert((dataset.clone(), *layout, windows)) {
+            let layout = u32::from(*layout);
+            tracing::info!(
+                dataset,
+                layout = format!("{layout}/1"),
+                baseline = format!("{windows}/{baseline_windows_needed}"),
+                "learning"
+            );
+        }
+    }
+}
