@@ -1,11 +1,10 @@
 //! A whole process: loops, registry, metrics and health, put together and taken apart in order.
 //!
 //! IMPURE. `run` and `demo` are this with different settings. Decides nothing about data.
-#![expect(clippy::disallowed_methods, reason = "reports are bridged on a thread of their own")]
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use thiserror::Error;
@@ -65,6 +64,8 @@ pub struct Settings {
     pub commit: Commit,
     /// How often; the deployment's interval when absent.
     pub pace: Option<Pace>,
+    /// Someone who wants to hear what the loops report.
+    pub listener: Option<Sender<Report>>,
 }
 
 /// Why a process ended.
@@ -72,13 +73,19 @@ pub struct Settings {
 pub enum ProcessError {
     /// A loop could not go on.
     #[error(transparent)]
-    Run(#[from] RunError),
+    Run(Box<RunError>),
     /// The registry refused our schemas or was away too long.
     #[error(transparent)]
     Registry(#[from] RegistryError),
     /// The HTTP address cannot be served.
     #[error(transparent)]
     Serve(#[from] ServeError),
+}
+
+impl From<RunError> for ProcessError {
+    fn from(error: RunError) -> ProcessError {
+        ProcessError::Run(Box::new(error))
+    }
 }
 
 impl ProcessError {
@@ -135,7 +142,7 @@ pub fn run(
     if let Some(registry) = &registry {
         metrics.watch_registry(registry.clone());
     }
-    let bridge = bridge(received, metrics, health);
+    let bridge = bridge(received, metrics, health, settings.listener.clone());
     start(&mut supervisor, plan, settings, (registry.as_ref(), &encoder));
     let result = supervisor.wait();
     if let Some(server) = server {
@@ -194,6 +201,7 @@ fn bridge(
     reports: Receiver<Report>,
     metrics: Metrics,
     health: Health,
+    listener: Option<Sender<Report>>,
 ) -> Option<std::thread::JoinHandle<()>> {
     let body = move || {
         let mut progress = Learning::default();
@@ -201,6 +209,10 @@ fn bridge(
             take(&report, &metrics, &health);
             if let ReportKind::Committed { notes, .. } = &report.kind {
                 notes.iter().for_each(|note| progress.tell(note));
+            }
+            if let Some(listener) = &listener {
+                // Nobody listening any more is fine.
+                let _ = listener.send(report);
             }
         }
     };

@@ -60,6 +60,16 @@ impl Baseline {
         self.windows
     }
 
+    /// Records it holds.
+    pub(super) fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Counts of every field, by path.
+    pub(super) fn fields(&self) -> impl Iterator<Item = (&String, &FieldBaseline)> {
+        self.fields.iter()
+    }
+
     /// A field's counts.
     pub(super) fn field(&self, path: &str) -> Option<&FieldBaseline> {
         self.fields.get(path)

@@ -97,11 +97,11 @@ pub(super) fn against_baseline(
 ) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut drifts = Vec::new();
-    for (path, now) in &window.fields {
-        let Some(base) = baseline.field(path) else {
-            continue;
-        };
-        let pair = Pair { frame, path, now, base: &base.total, phi: base.phi };
+    let vanished = FieldSummary::new(FieldKind::Opaque, None);
+    for (path, base) in baseline.fields() {
+        let now = window.fields.get(path).unwrap_or(&vanished);
+        let rows = (window.rows, baseline.rows());
+        let pair = Pair { frame, path, now, base: &base.total, phi: base.phi, rows };
         if baseline.is_ready()
             && let Some(drift) = pair.drift(baseline.reference())
         {
@@ -147,7 +147,8 @@ pub(super) fn contrast(
             continue;
         };
         let phi = learnt.field(path).map_or(1.0, |field| field.phi);
-        let pair = Pair { frame, path, now: field, base: other, phi };
+        let rows = (now.rows, base.rows);
+        let pair = Pair { frame, path, now: field, base: other, phi, rows };
         let mut quiet = true;
         if let Some(mut drift) = pair.drift(reference.clone()) {
             drift.threshold = CONTRAST_P;
@@ -183,6 +184,8 @@ struct Pair<'a> {
     now: &'a FieldSummary,
     base: &'a FieldSummary,
     phi: f64,
+    /// Records on each side, with the field or without it.
+    rows: (u64, u64),
 }
 
 impl Pair<'_> {
@@ -216,7 +219,6 @@ impl Pair<'_> {
 
     /// Shares of what is rare or ought not to be there.
     fn shares(&self, reference: &BaselineRef) -> Vec<Finding> {
-        let counts = |field: &FieldSummary, kind| self.count(field, kind);
         let mut findings = Vec::new();
         for kind in [
             SeriesKind::AboveMaximum,
@@ -227,7 +229,9 @@ impl Pair<'_> {
             SeriesKind::Unparsable,
             SeriesKind::Contract,
         ] {
-            let (Some(now), Some(base)) = (counts(self.now, kind), counts(self.base, kind)) else {
+            let now = self.count(self.now, self.rows.0, kind);
+            let base = self.count(self.base, self.rows.1, kind);
+            let (Some(now), Some(base)) = (now, base) else {
                 continue;
             };
             if now.rows == 0 || base.rows == 0 {
@@ -251,15 +255,17 @@ impl Pair<'_> {
         findings
     }
 
-    /// How many of how many; `None` where the question makes no sense for the field.
-    fn count(&self, field: &FieldSummary, kind: SeriesKind) -> Option<Count> {
+    /// How many of how many; `None` where the question makes no sense for the field. What a
+    /// record does not have observe does not always count, so absence is what is left of `rows`.
+    fn count(&self, field: &FieldSummary, rows: u64, kind: SeriesKind) -> Option<Count> {
         let counters = &field.counters;
         let binned: u64 = field.bins.iter().sum();
         let bin = |index: usize| Count {
             hits: field.bins.get(index).copied().unwrap_or(0),
             rows: binned,
         };
-        let of_rows = |hits: u64| Some(Count { hits, rows: counters.rows() });
+        let of_rows = |hits: u64| Some(Count { hits: hits.min(rows), rows });
+        let there = counters.present + counters.mismatch;
         match (kind, self.frame.field_layout(self.path)) {
             (SeriesKind::AboveMaximum, Some(FieldLayout::Numeric(layout))) => {
                 Some(bin(layout.above()))
@@ -270,9 +276,7 @@ impl Pair<'_> {
             (SeriesKind::NeverSeen, Some(FieldLayout::Category(layout))) => {
                 Some(bin(layout.never_seen()))
             }
-            (SeriesKind::NullRise | SeriesKind::NullFall, _) => {
-                of_rows(counters.null + counters.absent)
-            }
+            (SeriesKind::NullRise | SeriesKind::NullFall, _) => of_rows(rows.saturating_sub(there)),
             (SeriesKind::Unparsable, _) => {
                 of_rows(counters.mismatch + counters.nan + counters.infinite)
             }

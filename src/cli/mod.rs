@@ -9,6 +9,7 @@
 )]
 
 mod check;
+mod demo;
 mod events;
 mod exit;
 mod logging;
@@ -34,6 +35,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Check(check::Check),
+    Demo(demo::DemoArgs),
     Events(events::EventsArgs),
     Run(run::RunArgs),
     Schema(schema::SchemaArgs),
@@ -41,6 +43,7 @@ enum Verb {
 
 const EXAMPLES: &str = "\
 Examples:
+  driftline demo                   see it work, with nothing installed
   driftline run drift.yaml         watch the sources, publish events and requests
   driftline check drift.yaml       say what would be watched, and how to see more
   driftline events --brokers HOST  print what has been published
@@ -73,6 +76,7 @@ pub fn main() -> Exit {
 fn run(verb: &Verb) -> Exit {
     match verb {
         Verb::Check(args) => check::run(args),
+        Verb::Demo(args) => demo::run(args),
         Verb::Events(args) => events::run(args),
         Verb::Run(args) => run::run(args),
         Verb::Schema(args) => schema::run(args),

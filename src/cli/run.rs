@@ -53,6 +53,7 @@ pub(super) fn run(args: &RunArgs) -> Exit {
         stages: args.stages.iter().copied().collect(),
         commit: Commit::Transactional,
         pace: None,
+        listener: None,
     };
     match process::run(&Arc::new(plan), &deployment, &settings, &shutdown) {
         Ok(()) => Exit::Done,

@@ -121,6 +121,12 @@ impl TopicSpec {
         }
     }
 
+    /// A topic of records, in so many partitions.
+    #[must_use]
+    pub fn records(name: &str, partitions: i32) -> TopicSpec {
+        TopicSpec { partitions: Some(partitions), ..TopicSpec::plain(name) }
+    }
+
     fn plain(name: &str) -> TopicSpec {
         TopicSpec {
             name: name.to_owned(),

@@ -20,7 +20,8 @@ use crate::observe::SchemaAnswer;
 use crate::publish::{DecodeError, Decoded, EventKind, decode, human};
 use crate::registry::{Options, Registry, RegistryError};
 
-use reader::{ReadError, Reader, Record};
+pub(super) use reader::ReadError;
+use reader::{Reader, Record};
 
 /// How long one schema is waited for.
 const SCHEMA_PATIENCE: Duration = Duration::from_secs(10);
@@ -66,9 +67,9 @@ enum Since {
     Latest,
 }
 
-/// Why no more events are printed.
+/// Why no more events are read.
 #[derive(Debug, thiserror::Error)]
-enum EventsError {
+pub(super) enum EventsError {
     /// Kafka.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -118,6 +119,28 @@ fn print_events(args: &EventsArgs, out: &mut impl Write) -> Result<(), EventsErr
         }
         // Someone may be watching.
         out.flush()?;
+    }
+    Ok(())
+}
+
+/// Hands events to come to `take`, in time order, until it does not want more.
+pub(super) fn follow(
+    access: &KafkaAccess,
+    registry: Option<&str>,
+    topics: &[String],
+    mut take: impl FnMut(Decoded) -> bool,
+) -> Result<(), EventsError> {
+    let mut schemas = Schemas::new(registry)?;
+    let mut reader = Reader::open(access, topics, Since::Earliest, true)?;
+    while let Some(record) = reader.next()? {
+        match schemas.event(&record) {
+            Ok(event) => {
+                if !take(event) {
+                    break;
+                }
+            }
+            Err(error) => tracing::warn!(topic = record.topic, %error, "not a readable event"),
+        }
     }
     Ok(())
 }
@@ -183,7 +206,8 @@ fn default_topics() -> Vec<String> {
     vec![topics.drift_events, topics.retrain_requests, topics.action_requests]
 }
 
-fn property(text: &str) -> Result<(String, Secret), String> {
+/// Reads `NAME=VALUE`.
+pub(super) fn property(text: &str) -> Result<(String, Secret), String> {
     let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
     Ok((name.trim().to_owned(), Secret::new(value.to_owned())))
 }

@@ -28,7 +28,7 @@ const POLL: Duration = Duration::from_millis(100);
 
 /// Why reading ended before the end.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ReadError {
+pub(in crate::cli) enum ReadError {
     /// No broker answered.
     #[error("no broker of {brokers} answers: {source}")]
     Unreachable {
