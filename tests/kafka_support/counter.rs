@@ -72,8 +72,14 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Takes an output in order; `value_of` is the input at (partition, index).
-    pub fn take(&mut self, partition: i32, payload: &[u8], value_of: impl Fn(i32, i64) -> u64) {
+    /// Takes an output in order and returns the offset it was made from; `value_of` is the input
+    /// at (partition, offset).
+    pub fn take(
+        &mut self,
+        partition: i32,
+        payload: &[u8],
+        value_of: impl Fn(i32, i64) -> u64,
+    ) -> i64 {
         let offset = i64::from_le_bytes(payload[..8].try_into().unwrap());
         let total = u64::from_le_bytes(payload[8..].try_into().unwrap());
         let next = self.next.entry(partition).or_default();
@@ -84,5 +90,6 @@ impl Ledger {
         *expected += value;
         assert_eq!(total, *expected, "partition {partition} offset {offset}: memory differs");
         self.seen += 1;
+        offset
     }
 }
