@@ -92,7 +92,9 @@ fn the_ledger_has_no_gap_over_a_stop_and_a_start() {
         let shutdown = setup.shutdown.clone();
         let mut supervisor = Supervisor::new(setup).unwrap();
         supervisor.observe(Arc::clone(&plan), None);
-        let running = std::thread::spawn(move || supervisor.wait());
+        let running = std::thread::spawn(move || {
+            supervisor.wait().inspect_err(|error| eprintln!("observe ended: {error}"))
+        });
         for partition in 0..SOURCE_PARTITIONS {
             write(&feed, &topic, partition, &orders(round * 400, 400));
         }

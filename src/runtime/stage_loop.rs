@@ -87,6 +87,12 @@ pub(super) fn run<S: Stage>(
     })?;
     let reader = Reader::new(&setup.access, &identity)
         .map_err(|source| RunError::Client { stage, source })?;
+    let state_topic = setup.names.state(stage);
+    let mut needed = vec![topic];
+    if S::RESTART == Restart::Checkpoint {
+        needed.push(&state_topic);
+    }
+    reader.await_topics(stage, &needed, &setup.shutdown)?;
     let member = Member::join(setup, stage, &[topic])?;
     let now = Instant::now();
     let mut driver = StageLoop {
@@ -95,7 +101,7 @@ pub(super) fn run<S: Stage>(
         reader,
         writer,
         topic,
-        state_topic: setup.names.state(stage),
+        state_topic,
         fresh,
         held: BTreeMap::new(),
         out: Outbox::default(),
