@@ -1,5 +1,11 @@
 //! The loop of observe on a real broker: the ledger it writes has no gap and no overlap.
-#![expect(clippy::disallowed_methods, reason = "tests run loops on threads")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "tests start processes and threads, wait for them, and print what they measured"
+)]
 
 mod kafka_support;
 

@@ -1,5 +1,11 @@
 //! The loop of a stage on a real broker: exactly-once under kill -9, fences, second processes.
-#![expect(clippy::disallowed_methods, reason = "tests start processes and wait for them")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "tests start processes and threads, wait for them, and print what they measured"
+)]
 
 mod kafka_support;
 

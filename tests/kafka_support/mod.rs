@@ -5,6 +5,8 @@
     dead_code,
     unreachable_pub,
     clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::print_stderr,
     reason = "a private module of several test binaries, each using a part; waits by the clock"
 )]
 
