@@ -99,6 +99,9 @@ pub(super) fn base_config(access: &KafkaAccess) -> ClientConfig {
     config.set_log_level(RDKafkaLogLevel::Warning);
     config
         .set("client.id", "driftline")
+        // New partitions of a source, or a topic made anew, are noticed this soon; the default
+        // is five minutes.
+        .set("topic.metadata.refresh.interval.ms", "10000")
         .set("reconnect.backoff.ms", "50")
         .set("reconnect.backoff.max.ms", "500");
     for (name, value) in &access.properties {

@@ -74,9 +74,11 @@ pub(super) fn run(
     let failed = |source: KafkaError| RunError::Client { stage: NAME, source };
     let reader = Reader::new(&setup.access, &identity).map_err(failed)?;
     let mut observe = Observe::new(plan);
-    let layouts = Layouts::start(setup, NAME, &reader, |update| observe.layout(update))?;
     let topics = observe.topics();
     let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
+    reader.await_topics(NAME, &topics, &setup.shutdown)?;
+    reader.await_topics(NAME, &[setup.names.place(Route::Layouts).0], &setup.shutdown)?;
+    let layouts = Layouts::start(setup, NAME, &reader, |update| observe.layout(update))?;
     let member = Member::join(setup, NAME, &topics)?;
     let mut driver = ObserveLoop {
         setup,

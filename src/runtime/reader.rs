@@ -11,6 +11,8 @@ use rdkafka::message::BorrowedMessage;
 use rdkafka::{Message, Offset, TopicPartitionList};
 
 use super::client::{self, CALL, Identity, Isolation, Silent};
+use super::error::RunError;
+use super::shutdown::Shutdown;
 use crate::config::deployment::KafkaAccess;
 
 /// Longest wait without any progress. An open transaction of a dead producer is ended by the
@@ -54,6 +56,35 @@ impl Reader {
     /// First offset and high watermark, open transactions included.
     pub(super) fn range(&self, topic: &str, partition: i32) -> KafkaResult<(i64, i64)> {
         self.uncommitted.fetch_watermarks(topic, partition, CALL)
+    }
+
+    /// Waits until brokers serve these topics: one made a moment ago is not known at once, and a
+    /// group joined before then gets no partitions of it until its next look.
+    pub(super) fn await_topics(
+        &self,
+        stage: &'static str,
+        topics: &[&str],
+        shutdown: &Shutdown,
+    ) -> Result<(), RunError> {
+        let started = Instant::now();
+        for topic in topics {
+            loop {
+                let served = self.partitions(topic).and_then(|count| {
+                    (0..count.max(1))
+                        .try_for_each(|partition| self.range(topic, partition).map(|_| ()))
+                });
+                let Err(source) = served else { break };
+                if shutdown.requested() {
+                    return Err(RunError::Stopped);
+                }
+                if started.elapsed() > PATIENCE {
+                    let (doing, seconds) = ("finding topics", PATIENCE.as_secs());
+                    return Err(RunError::Unreachable { stage, doing, seconds, source });
+                }
+                shutdown.sleep(Duration::from_millis(100));
+            }
+        }
+        Ok(())
     }
 
     /// Number of partitions of a topic.

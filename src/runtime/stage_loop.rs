@@ -38,8 +38,11 @@ struct Held<S> {
     metadata: String,
     /// Read to here by the last commit.
     committed: i64,
-    /// Read to here by the last checkpoint; below zero before the first.
+    /// Read to here by the last checkpoint, or at the restore.
     checkpointed: i64,
+    /// Whether the state topic holds a checkpoint of it. The first commit writes one: state and
+    /// offset exist together or not at all.
+    has_checkpoint: bool,
     at_end: bool,
 }
 
@@ -84,6 +87,12 @@ pub(super) fn run<S: Stage>(
     })?;
     let reader = Reader::new(&setup.access, &identity)
         .map_err(|source| RunError::Client { stage, source })?;
+    let state_topic = setup.names.state(stage);
+    let mut needed = vec![topic];
+    if S::RESTART == Restart::Checkpoint {
+        needed.push(&state_topic);
+    }
+    reader.await_topics(stage, &needed, &setup.shutdown)?;
     let member = Member::join(setup, stage, &[topic])?;
     let now = Instant::now();
     let mut driver = StageLoop {
@@ -92,7 +101,7 @@ pub(super) fn run<S: Stage>(
         reader,
         writer,
         topic,
-        state_topic: setup.names.state(stage),
+        state_topic,
         fresh,
         held: BTreeMap::new(),
         out: Outbox::default(),
@@ -191,7 +200,8 @@ impl<S: Stage> StageLoop<'_, S> {
                 next,
                 metadata: standing.metadata,
                 committed: next,
-                checkpointed: if standing.committed.is_some() { next } else { -1 },
+                checkpointed: next,
+                has_checkpoint: standing.committed.is_some(),
                 at_end: false,
             };
             self.held.insert(standing.partition, held);
@@ -276,17 +286,16 @@ impl<S: Stage> StageLoop<'_, S> {
             if held.next > held.committed {
                 held.metadata = held.stage.commit(held.next, &mut self.out);
             }
-            let first = held.checkpointed < 0;
             let changed = held.next > held.checkpointed;
-            if S::RESTART == Restart::Checkpoint && changed && (checkpoint || first) {
+            let due = checkpoint || !held.has_checkpoint;
+            if S::RESTART == Restart::Checkpoint && changed && due {
                 let entries = held.stage.checkpoint();
                 state.extend(entries.into_iter().map(|entry| (partition, entry)));
                 let at = held.next.to_be_bytes().to_vec();
                 state.push((partition, (CHECKPOINT_KEY.to_vec(), Some(at))));
             }
         }
-        // A partition without its first commit gets one with its checkpoint even when nothing
-        // was read from it: state and offset exist together or not at all.
+        // A checkpoint goes with the offset it belongs to, even one that was committed before.
         let saved = |partition: i32| state.iter().any(|(saved, _)| *saved == partition);
         let moved: Vec<i32> = self
             .held
@@ -328,6 +337,7 @@ impl<S: Stage> StageLoop<'_, S> {
                 && let Some(held) = self.held.get_mut(partition)
             {
                 held.checkpointed = held.next;
+                held.has_checkpoint = true;
             }
         }
         for held in self.held.values_mut() {

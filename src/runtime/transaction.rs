@@ -98,7 +98,7 @@ enum Failure {
     /// This producer is done for.
     Fatal(KafkaError),
     /// No reaction mends this.
-    Run(RunError),
+    Run(Box<RunError>),
 }
 
 /// Settings of a [`Writer`].
@@ -144,7 +144,7 @@ impl Writer {
         batch: &Batch<'_>,
     ) -> Result<Committed, RunError> {
         // Outside a generation the offsets would fence nobody: another may own the input.
-        if !ffi::membership(consumer.client()).is_some_and(|place| place.generation >= 0) {
+        if ffi::membership(consumer.client()).is_none_or(|place| place.generation < 0) {
             return Ok(Committed::Rewind("not_a_member"));
         }
         match self.transact(consumer, batch) {
@@ -167,7 +167,7 @@ impl Writer {
                 self.recreate()?;
                 Ok(Committed::Rewind(if fenced { "fenced" } else { "fatal" }))
             }
-            Err(Failure::Run(error)) => Err(error),
+            Err(Failure::Run(error)) => Err(*error),
         }
     }
 
@@ -224,7 +224,7 @@ impl Writer {
             Err(send::SendError::Unwritable { topic, source }) => {
                 self.abort();
                 let stage = self.stage();
-                Err(Failure::Run(RunError::Unwritable { stage, topic, source }))
+                Err(Failure::Run(Box::new(RunError::Unwritable { stage, topic, source })))
             }
             Err(send::SendError::Failed(error)) => {
                 let fatal = error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal);
@@ -250,7 +250,7 @@ impl Writer {
         let before = failed.load(Ordering::SeqCst);
         match self.send(batch) {
             Ok(()) => {}
-            Err(Failure::Run(error)) => return Err(error),
+            Err(Failure::Run(error)) => return Err(*error),
             Err(Failure::Abort(_) | Failure::Fatal(_)) => {
                 return Ok(Committed::Rewind("aborted"));
             }
