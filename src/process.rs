@@ -2,7 +2,7 @@
 //!
 //! IMPURE. `run` and `demo` are this with different settings. Decides nothing about data.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
@@ -13,7 +13,9 @@ use crate::assess::Assess;
 use crate::config::deployment::Deployment;
 use crate::config::plan::Plan;
 use crate::decide::Decide;
+use crate::event::progress::Progress;
 use crate::event::route::Note;
+use crate::event::time::EventTime;
 use crate::join::Join;
 use crate::observe::Observe;
 use crate::publish::Encoder;
@@ -142,7 +144,8 @@ pub fn run(
     if let Some(registry) = &registry {
         metrics.watch_registry(registry.clone());
     }
-    let bridge = bridge(received, metrics, health, settings.listener.clone());
+    let watermarks = Watermarks::new(plan);
+    let bridge = bridge(received, (metrics, health, watermarks), settings.listener.clone());
     start(&mut supervisor, plan, settings, (registry.as_ref(), &encoder));
     let result = supervisor.wait();
     if let Some(server) = server {
@@ -199,15 +202,16 @@ fn start(
 /// Turns what loops report into metrics, health and log lines, until the last loop is gone.
 fn bridge(
     reports: Receiver<Report>,
-    metrics: Metrics,
-    health: Health,
+    handles: (Metrics, Health, Watermarks),
     listener: Option<Sender<Report>>,
 ) -> Option<std::thread::JoinHandle<()>> {
     let body = move || {
+        let (metrics, health, mut watermarks) = handles;
         let mut progress = Learning::default();
         for report in reports {
             take(&report, &metrics, &health);
-            if let ReportKind::Committed { notes, .. } = &report.kind {
+            if let ReportKind::Committed { notes, lines, .. } = &report.kind {
+                lines.iter().for_each(|line| watermarks.tell(line, &metrics));
                 notes.iter().for_each(|note| progress.tell(note));
             }
             if let Some(listener) = &listener {
@@ -272,6 +276,36 @@ impl Learning {
                 baseline = format!("{windows}/{baseline_windows_needed}"),
                 "learning"
             );
+        }
+    }
+}
+
+/// The event time each dataset has reached in all partitions that this process reads.
+#[derive(Debug)]
+struct Watermarks {
+    /// Dataset by topic.
+    datasets: BTreeMap<String, String>,
+    reached: BTreeMap<String, BTreeMap<i32, EventTime>>,
+}
+
+impl Watermarks {
+    fn new(plan: &Plan) -> Watermarks {
+        let datasets = plan.datasets.values();
+        Watermarks {
+            datasets: datasets.map(|d| (d.topic.clone(), d.name.clone())).collect(),
+            reached: BTreeMap::new(),
+        }
+    }
+
+    fn tell(&mut self, line: &Progress, metrics: &Metrics) {
+        let (Some(dataset), Some(time)) = (self.datasets.get(&line.topic), line.max_event_time)
+        else {
+            return;
+        };
+        let reached = self.reached.entry(line.topic.clone()).or_default();
+        reached.insert(line.partition, time);
+        if let Some(watermark) = reached.values().min() {
+            metrics.source_watermark(dataset, *watermark);
         }
     }
 }

@@ -80,13 +80,14 @@ impl RateBaseline {
             self.recent.pop_front();
         }
         let one = self.finding(frame, kind, now);
-        if self.recent.len() < POOL || one.verdict == Verdict::Detected {
+        if self.recent.len() < POOL {
             return Some(one);
         }
         let pooled = self.recent.iter().fold((0, 0), |sum, w| (sum.0 + w.0, sum.1 + w.1));
         let mut four = self.finding(frame, kind, Count { hits: pooled.0, rows: pooled.1 });
         four.test = "beta_binomial_4_windows".into();
-        Some(if four.verdict == Verdict::Detected { four } else { one })
+        // Whichever speaks louder for a change: a small one is over when both are quiet.
+        Some(if four.p_value < one.p_value { four } else { one })
     }
 
     fn finding(&self, frame: &Frame<'_>, kind: SeriesKind, now: Count) -> Finding {

@@ -12,7 +12,7 @@ pub(super) struct Logging {
     #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
     /// Which log lines are written: error, warn, info, debug, trace, or a filter such as
-    /// `driftline::runtime=debug`; default info
+    /// `driftline::runtime=debug`; default info (demo: warn)
     #[arg(long, global = true, value_name = "LEVEL", env = "RUST_LOG")]
     log: Option<String>,
 }
@@ -26,12 +26,12 @@ pub enum LogFormat {
     Json,
 }
 
-/// Starts logging; once a process.
+/// Starts logging; once a process. `usual` is the filter where none is given.
 ///
 /// # Errors
 /// When the filter is not one.
-pub(super) fn start(options: &Logging) -> Result<(), String> {
-    let filter = options.log.as_deref().filter(|text| !text.trim().is_empty()).unwrap_or("info");
+pub(super) fn start(options: &Logging, usual: &str) -> Result<(), String> {
+    let filter = options.log.as_deref().filter(|text| !text.trim().is_empty()).unwrap_or(usual);
     let filter = EnvFilter::try_new(filter)
         .map_err(|error| format!("--log (or RUST_LOG) `{filter}` is no filter: {error}"))?;
     let builder = tracing_subscriber::fmt()

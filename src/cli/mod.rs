@@ -66,7 +66,9 @@ pub fn main() -> Exit {
             return if error.use_stderr() { Exit::Configuration } else { Exit::Done };
         }
     };
-    if let Err(message) = logging::start(&cli.logging) {
+    // The demo's terminal is for the story.
+    let usual = if matches!(cli.verb, Verb::Demo(_)) { "warn" } else { "info" };
+    if let Err(message) = logging::start(&cli.logging, usual) {
         eprintln!("error: {message}");
         return Exit::Configuration;
     }

@@ -285,8 +285,7 @@ impl Decide {
     }
 
     /// Incidents that are not over.
-    #[must_use]
-    pub fn open_incidents(&self) -> usize {
+    fn open_incidents(&self) -> usize {
         self.incidents.values().filter(|incident| !incident.resolved).count()
     }
 }
@@ -337,7 +336,13 @@ impl Stage for Decide {
             let closed = self.closed.entry(subject).or_insert(through);
             *closed = through.max(*closed);
         }
+        let before = self.open_incidents();
         self.judge_due(out);
+        let open = self.open_incidents();
+        if open != before {
+            let n = open as u64;
+            out.notes.push(Note::Count { name: "incidents_open", subject: String::new(), n });
+        }
     }
 
     fn commit(&mut self, _next_offset: i64, _out: &mut Outbox) -> String {

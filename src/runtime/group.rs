@@ -70,6 +70,10 @@ impl Group {
 impl ClientContext for Group {
     fn error(&self, error: KafkaError, reason: &str) {
         let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
+        if code == RDKafkaErrorCode::PartitionEOF {
+            // Asked for, and no error: that is how an end is known.
+            return;
+        }
         let cause = format!("{code:?}");
         let suppressed = self.quiet.lock().unwrap_or_else(PoisonError::into_inner).may_log(&cause);
         if let Some(suppressed) = suppressed {

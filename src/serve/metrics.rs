@@ -150,11 +150,6 @@ impl Metrics {
         self.set(Id::IncidentsOpen, &[], incidents as f64);
     }
 
-    /// Predictions of a model that wait for their outcome.
-    pub fn predictions_waiting(&self, subject: &str, predictions: u64) {
-        self.set(Id::PredictionsWaiting, &[subject], predictions as f64);
-    }
-
     /// An event was published: call it after the commit that holds it.
     pub fn published(&self, event: &PublicEvent) {
         self.add(Id::EventsPublished, &[&event.data.type_name()], 1);
@@ -322,7 +317,6 @@ mod tests {
         metrics.rewound("join", "fenced");
         metrics.source_watermark("orders", EventTime(1_500));
         metrics.incidents_open(2);
-        metrics.predictions_waiting("model/fraud", 9);
 
         let text = metrics.render();
 
@@ -346,7 +340,6 @@ mod tests {
             (r#"driftline_rewinds_total{cause="fenced",stage="join"}"#, 1.0),
             (r#"driftline_source_watermark_timestamp_seconds{dataset="orders"}"#, 1.5),
             ("driftline_incidents_open ", 2.0),
-            (r#"driftline_predictions_waiting{subject="model/fraud"}"#, 9.0),
             ("driftline_schema_registry_up ", 0.0),
         ] {
             assert_eq!(line(&text, series), Some(value), "{series}\n{text}");
@@ -359,7 +352,7 @@ mod tests {
     fn notes_find_their_metric_by_name() {
         let metrics = Metrics::new();
         let subject = "model/fraud".to_owned();
-        for (name, n) in [("outcome_conflict", 2), ("predictions_waiting", 5), ("novel", 3)] {
+        for (name, n) in [("outcome_conflict", 2), ("novel", 3)] {
             metrics.note(&Note::Count { name, subject: subject.clone(), n });
             metrics.note(&Note::Count { name, subject: subject.clone(), n });
         }
@@ -377,7 +370,6 @@ mod tests {
 
         for (series, value) in [
             (r#"driftline_outcome_conflict_total{subject="model/fraud"}"#, 4.0),
-            (r#"driftline_predictions_waiting{subject="model/fraud"}"#, 5.0),
             (r#"driftline_counts_total{name="novel",subject="model/fraud"}"#, 6.0),
             ("driftline_incidents_open ", 4.0),
             (r#"driftline_undecodable_total{stage="assess"}"#, 1.0),

@@ -114,8 +114,6 @@ table! {
         "Public events published, by CloudEvents type.";
     Requests: Counter "requests_total", "requests", ["kind"],
         "Requests published: retrain, hold, fix_upstream.";
-    PredictionsWaiting: Gauge "predictions_waiting", "predictions", ["subject"],
-        "Predictions that wait for their outcome.";
     PredictionDuplicate: Counter "prediction_duplicate_total", "predictions", ["subject"],
         "Predictions whose id had been seen.";
     PredictionExpired: Counter "prediction_expired_total", "predictions", ["subject"],
