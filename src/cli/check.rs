@@ -1,9 +1,11 @@
 //! `driftline check`: says what a configuration means before anything runs.
 //!
-//! Reads the file alone; no broker, no registry.
+//! Reads the file alone; with `--connect` also looks at the brokers and the registry, and changes
+//! nothing there.
 
 use std::fmt::{self, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
 
@@ -15,6 +17,9 @@ use crate::config::plan::{
     TimeSource,
 };
 use crate::config::{Bytes, Config, Millis};
+use crate::observe::Observe;
+use crate::registry;
+use crate::runtime::check_connect;
 
 /// Fields to reckon with where all are watched: schemas are not known here.
 const FIELDS_ASSUMED: u64 = 20;
@@ -24,25 +29,69 @@ const FIELDS_ASSUMED: u64 = 20;
 #[command(after_help = "\
 Examples:
   driftline check drift.yaml
+  driftline check --connect drift.yaml
   driftline check drift.yaml && driftline run drift.yaml
 
-Exits with 78 when the configuration is wrong.")]
+Exits with 78 when the configuration is wrong, or a topic is; with 75 when nobody answers.")]
 pub(super) struct Check {
     /// Configuration file
     config: PathBuf,
+    /// Look at the brokers and the registry too: topics, their settings, subjects
+    #[arg(long)]
+    connect: bool,
 }
 
 pub(super) fn run(args: &Check) -> Exit {
     match Config::load(&args.config).and_then(|config| config.plan()) {
         Ok((plan, deployment)) => {
             print!("{}", describe(&plan, &deployment));
-            Exit::Done
+            if args.connect { connect(plan, &deployment) } else { Exit::Done }
         }
         Err(error) => {
             eprintln!("{:?}", error.report());
             Exit::Configuration
         }
     }
+}
+
+/// Looks at what the plan needs at the brokers and the registry; says what is missing and how to
+/// mend it.
+fn connect(plan: Plan, deployment: &Deployment) -> Exit {
+    let plan = Arc::new(plan);
+    let sources = Observe::new(Arc::clone(&plan)).topics();
+    println!();
+    let mut exit = Exit::Done;
+    for check in check_connect(&plan, deployment, &sources) {
+        match check.result {
+            Ok(found) => println!("ok       {}: {found}", check.name),
+            Err(error) => {
+                println!("MISSING  {}: {error}", check.name);
+                exit = Exit::of_code(error.exit_code());
+            }
+        }
+    }
+    let Some(access) = &deployment.registry else { return exit };
+    match registry::subjects(access, &registry::Options::default()) {
+        Ok(subjects) => {
+            println!("ok       registry: {} subjects", subjects.len());
+            for topic in sources {
+                let subject = format!("{topic}-value");
+                if subjects.contains(&subject) {
+                    println!("ok       subject {subject}");
+                } else {
+                    println!(
+                        "note     no subject {subject}: fine where {topic} is JSON or its \
+                         producers name subjects otherwise"
+                    );
+                }
+            }
+        }
+        Err(error) => {
+            println!("MISSING  registry: {error}");
+            exit = Exit::Temporary;
+        }
+    }
+    exit
 }
 
 fn describe(plan: &Plan, deployment: &Deployment) -> String {

@@ -72,6 +72,22 @@ pub enum RegistryError {
     },
 }
 
+/// The subjects a registry has, asked once; for `check --connect`.
+///
+/// # Errors
+/// When no client can be made or no URL answers within [`Options::timeout`].
+pub fn subjects(access: &RegistryAccess, options: &Options) -> Result<Vec<String>, RegistryError> {
+    let setup = |error: std::io::Error| RegistryError::Setup(error.to_string());
+    let fetcher = Fetcher::new(access, options.timeout).map_err(RegistryError::Setup)?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(setup)?;
+    let unreachable = |failure: Failure| RegistryError::Unreachable {
+        patience: options.timeout,
+        reason: failure.reason,
+    };
+    runtime.block_on(fetcher.subjects()).map_err(unreachable)
+}
+
 /// A running client. Cheap to clone; the thread ends with the last handle.
 #[derive(Clone, Debug)]
 pub struct Registry {

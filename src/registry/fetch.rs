@@ -12,6 +12,7 @@ use schema_registry_converter::schema_registry_common::{
     RawError, RegisteredReference, SchemaType, SuppliedSchema,
 };
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::config::deployment::RegistryAccess;
 use crate::observe::{RegisteredSchema, SchemaAnswer};
@@ -153,25 +154,38 @@ impl Fetcher {
 
     /// For display only: a failure is no failure. Of several subjects the first of a value.
     async fn subject_and_number(&self, id: u32) -> Option<(String, u32)> {
+        let path = format!("schemas/ids/{id}/versions");
+        let mut versions: Vec<SubjectVersion> = self.get(&path).await.ok()?;
+        versions.sort_by_key(|one| (!one.subject.ends_with("-value"), one.subject.clone()));
+        versions.into_iter().next().map(|one| (one.subject, one.version))
+    }
+
+    /// The names of all subjects.
+    pub(super) async fn subjects(&self) -> Result<Vec<String>, Failure> {
+        self.get("subjects").await
+    }
+
+    /// What the first URL that answers says at a path the converter does not know.
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+        let mut reason = String::from("no registry URL is configured");
         for url in &self.access.urls {
-            let url = format!("{}/schemas/ids/{id}/versions", url.trim_end_matches('/'));
-            let mut request = self.http.get(url);
+            let mut request = self.http.get(format!("{}/{path}", url.trim_end_matches('/')));
             if let Some((user, password)) = &self.access.basic {
                 request = request.basic_auth(user, Some(password.reveal()));
             }
-            let Ok(response) = request.send().await.and_then(|r| r.error_for_status()) else {
-                continue;
+            let answer = match request.send().await.and_then(|r| r.error_for_status()) {
+                Ok(response) => response.bytes().await,
+                Err(error) => Err(error),
             };
-            let Ok(body) = response.bytes().await else {
-                continue;
-            };
-            let Ok(mut versions) = serde_json::from_slice::<Vec<SubjectVersion>>(&body) else {
-                continue;
-            };
-            versions.sort_by_key(|one| (!one.subject.ends_with("-value"), one.subject.clone()));
-            return versions.into_iter().next().map(|one| (one.subject, one.version));
+            match answer {
+                Ok(body) => match serde_json::from_slice(&body) {
+                    Ok(value) => return Ok(value),
+                    Err(error) => reason = format!("not the registry's JSON: {error}"),
+                },
+                Err(error) => reason = error.without_url().to_string(),
+            }
         }
-        None
+        Err(Failure { reason, refused: false })
     }
 }
 

@@ -17,6 +17,6 @@ mod status;
 #[cfg(test)]
 mod tests;
 
-pub use client::{Options, Registry, RegistryError, SchemaSource};
+pub use client::{Options, Registry, RegistryError, SchemaSource, subjects};
 pub use stand_in::StandIn;
 pub use status::RegistryStatus;

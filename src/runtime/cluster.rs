@@ -67,7 +67,9 @@ pub enum TopicsError {
 }
 
 impl TopicsError {
-    pub(super) fn exit_code(&self) -> u8 {
+    /// 75 when trying again may help, else 78.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
         match self {
             TopicsError::Unreachable { .. } => 75,
             _ => 78,
