@@ -86,3 +86,36 @@ fn restored_from_checkpoints_it_says_the_same() {
         assert_eq!(whole.sentences(), restored.sentences());
     }
 }
+
+#[test]
+fn without_exposure_the_cause_is_named_with_a_capped_probability() {
+    let said = Bank { seed: 16, change: Change::Cents, grade_c: true, ..Bank::default() }.run();
+
+    let cause = &said.last_incident().causes[0];
+    assert_eq!(cause.schema_version.as_deref(), Some("13"), "{:#?}", said.sentences());
+    assert!(cause.probability <= 0.8, "{:#?}", said.sentences());
+}
+
+#[test]
+fn where_only_flagged_predictions_get_outcomes_false_positives_per_decision_are_told() {
+    let bank = Bank { seed: 17, change: Change::Cents, flagged_only: true, ..Bank::default() };
+    let said = bank.run();
+
+    let last = said.last_incident();
+    assert_eq!(last.causes[0].schema_version.as_deref(), Some("13"), "{:#?}", said.sentences());
+    assert_eq!(last.metric.as_deref(), Some("false_positives_per_decision"));
+    assert!(last.sentence.contains("false positives per 1,000 decisions"), "{}", last.sentence);
+    assert_eq!(said.actions(), ["hold", "fix_upstream"], "{:#?}", said.sentences());
+}
+
+#[test]
+fn the_past_does_not_act() {
+    let read_later_ms = 30 * 24 * 3_600_000;
+    let bank = Bank { seed: 11, change: Change::Cents, read_later_ms, ..Bank::default() };
+    let said = bank.run();
+
+    let last = said.last_incident();
+    assert!(last.backfill, "{:#?}", said.sentences());
+    assert_eq!(last.causes[0].schema_version.as_deref(), Some("13"));
+    assert_eq!((said.actions().len(), said.retrains()), (0, 0), "{:#?}", said.sentences());
+}

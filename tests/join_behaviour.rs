@@ -2,7 +2,9 @@
 
 mod join_support;
 
-use driftline::config::plan::Absent;
+use std::sync::Arc;
+
+use driftline::config::plan::{Absent, Covers};
 use driftline::event::progress::Header;
 use driftline::event::route::{Note, Route, SUMMARIES_PARTITIONS, partition_of};
 use driftline::event::summary::OutcomeSums;
@@ -135,6 +137,20 @@ fn absence_counts_as_negative_only_where_the_plan_says_so() {
     let (unknown, counts) = check(Absent::Unknown, &steps);
     assert_eq!(unknown, OutcomeSums::default());
     assert_eq!(counts, Counts::from([("prediction_expired", 2)]));
+}
+
+#[test]
+fn where_only_flagged_predictions_are_looked_at_the_others_are_not_assumed_negative() {
+    let mut plan = (*plan(Absent::NegativeAfterHorizon, ROOM)).clone();
+    for model in plan.models.values_mut() {
+        model.outcomes.as_mut().expect("outcomes").covers = Covers::Flagged;
+    }
+    let mut bench = Bench::new(&Arc::new(plan));
+    bench.feed(&[Prediction(1, 20, 12, true), Prediction(2, 20, 12, false)], 20);
+    bench.feed(&[], 900);
+    bench.commit();
+
+    assert_eq!(bench.total(), sums(1, [1, 0, 0, 0], 1));
 }
 
 #[test]

@@ -14,7 +14,7 @@ use super::judge::Frame;
 use super::ledger::Watermark;
 use super::outcomes::{self, RateBaseline};
 use super::tests::rates::Count;
-use crate::config::plan::{Absent, Limits, ModelPlan};
+use crate::config::plan::{Absent, Covers, Limits, ModelPlan};
 use crate::event::cell::ModelCellKey;
 use crate::event::finding::{
     CellTable, Finding, FindingItem, Maturity, Series, SeriesKind, Subject,
@@ -48,7 +48,7 @@ pub(super) struct Core {
     told_through: Option<EventTime>,
     windows_closed: u32,
     flag_rate: RateBaseline,
-    false_positive_rate: RateBaseline,
+    false_positives: RateBaseline,
     alarms: Alarms,
     /// First window of each (dataset, schema version) a prediction was exposed to, and whether
     /// it was there from the start.
@@ -105,6 +105,7 @@ impl ModelWindow {
             }
             let (hits, rows) = match kind {
                 SeriesKind::FalsePositiveRate => (outcomes.false_positives, outcomes.negatives),
+                SeriesKind::FalsePositivesPerDecision => (outcomes.false_positives, sums.n),
                 _ => (sums.flags, sums.n),
             };
             count.hits += hits;
@@ -113,10 +114,15 @@ impl ModelWindow {
         count
     }
 
-    fn labelled_share(&self) -> f64 {
+    /// Labelled predictions among those that get outcomes.
+    fn labelled_share(&self, covers: Covers) -> f64 {
         let labelled: u64 = self.cells.values().map(|(_, outcomes)| outcomes.labelled).sum();
-        let n: u64 = self.cells.values().map(|(sums, _)| sums.n).sum();
-        if n == 0 { 0.0 } else { labelled as f64 / n as f64 }
+        let awaited = self.cells.values().map(|(sums, _)| match covers {
+            Covers::All => sums.n,
+            Covers::Flagged => sums.flags,
+        });
+        let awaited: u64 = awaited.sum();
+        if awaited == 0 { 0.0 } else { labelled as f64 / awaited as f64 }
     }
 }
 
@@ -212,7 +218,7 @@ impl Model {
             let Some(told) = window.told else { break };
             let horizon = moment.plan.window.end_of(start).plus_ms(plan.horizon_ms);
             let passed = moment.join_clock.is_some_and(|clock| clock >= horizon);
-            let reached = reached(window.labelled_share(), passed, plan.absent);
+            let reached = reached(window.labelled_share(plan.covers), passed, plan.absent);
             if reached <= told {
                 continue;
             }
@@ -223,7 +229,11 @@ impl Model {
             }
             items.push(self.table(start, moment));
             if reached >= Maturity::Mature && told < Maturity::Mature {
-                items.extend(self.judge(SeriesKind::FalsePositiveRate, start, moment));
+                let kind = match plan.covers {
+                    Covers::All => SeriesKind::FalsePositiveRate,
+                    Covers::Flagged => SeriesKind::FalsePositivesPerDecision,
+                };
+                items.extend(self.judge(kind, start, moment));
             }
             if reached == Maturity::Final {
                 self.windows.remove(&start);
@@ -245,8 +255,8 @@ impl Model {
         let mut findings: Vec<Finding> = self.contrasts(&frame, kind);
         let total = window.count(kind, |_| true);
         let baseline = match kind {
-            SeriesKind::FalsePositiveRate => &mut self.core.false_positive_rate,
-            _ => &mut self.core.flag_rate,
+            SeriesKind::FlagRate => &mut self.core.flag_rate,
+            _ => &mut self.core.false_positives,
         };
         findings.extend(baseline.take(&frame, kind, total));
         let mut items = Vec::new();

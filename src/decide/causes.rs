@@ -6,8 +6,8 @@ use super::evidence::{Evidence, Question, Suspect, VersionKey};
 use super::incidents::Incident;
 use super::sentences;
 use crate::assess::tests::rates::{Count, rate_difference};
-use crate::config::plan::{ModelPlan, Plan};
-use crate::event::finding::{CellTable, Maturity};
+use crate::config::plan::{Covers, ModelPlan, Plan};
+use crate::event::finding::{CellTable, Maturity, SeriesKind};
 use crate::event::public::{CauseData, EffectData};
 use crate::event::time::EventTime;
 
@@ -42,7 +42,7 @@ pub(super) fn judge(
     incident.news |= is_news(incident, &causes, provisional);
     incident.provisional = provisional;
     incident.causes = causes;
-    incident.metric = measure(&tables, onset, provisional);
+    incident.metric = measure(plan, &tables, onset, provisional);
     let leading = leading_index(&answer);
     let metric = if provisional { Metric::FlagRate } else { Metric::FalsePositiveRate };
     incident.explained =
@@ -168,15 +168,17 @@ fn is_news(incident: &Incident, causes: &[CauseData], provisional: bool) -> bool
 /// The metric people read, before the onset and over the newest windows since: the
 /// false-positive rate once a window has matured, the flag rate until then.
 fn measure(
+    plan: &ModelPlan,
     tables: &[&CellTable],
     onset: EventTime,
     provisional: bool,
 ) -> Option<(String, EffectData)> {
+    let flagged_alone = plan.outcomes.as_ref().is_some_and(|o| o.covers == Covers::Flagged);
     let count = |table: &&CellTable| {
         let mut sum = Count { hits: 0, rows: 0 };
         for (_, sums, outcomes) in &table.cells {
             sum.hits += if provisional { sums.flags } else { outcomes.false_positives };
-            sum.rows += if provisional { sums.n } else { outcomes.negatives };
+            sum.rows += if provisional || flagged_alone { sums.n } else { outcomes.negatives };
         }
         sum
     };
@@ -196,7 +198,11 @@ fn measure(
         return None;
     }
     let difference = rate_difference(after, before);
-    let name = if provisional { "flag_rate" } else { "false_positive_rate" };
+    let name = match (provisional, flagged_alone) {
+        (true, _) => SeriesKind::FlagRate,
+        (false, true) => SeriesKind::FalsePositivesPerDecision,
+        (false, false) => SeriesKind::FalsePositiveRate,
+    };
     let effect = EffectData {
         estimate: difference.value,
         low: difference.interval.low,
@@ -205,7 +211,7 @@ fn measure(
         window: Some(after.share()),
         baseline: Some(before.share()),
     };
-    Some((name.into(), effect))
+    Some((name.as_str().into(), effect))
 }
 
 /// The models an incident touches, with their plans.

@@ -9,12 +9,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::attribution::{Candidate, CauseClass, CellRow, Exposure, Grade, Table};
-use crate::config::plan::ModelPlan;
+use crate::config::plan::{Covers, ModelPlan};
 use crate::event::cell::{ModelCellKey, UNKNOWN_PRODUCER};
 use crate::event::finding::{
     Alarm, CellTable, Finding, Maturity, SchemaChange, SeriesKind, Subject, Verdict,
 };
-use crate::event::summary::{FIXED_POINT, OutcomeSums};
+use crate::event::summary::{FIXED_POINT, OutcomeSums, PredictionSums};
 use crate::event::time::EventTime;
 
 /// How far back a cause may lie. *Units*: milliseconds (72 h).
@@ -25,6 +25,8 @@ const USUAL_WINDOWS: usize = 72;
 const CANDIDATES_MAX: usize = 64;
 /// Divergence against which the drift of a candidate's fields is held (log10).
 const DRIFT_UNIT: f64 = 0.02;
+/// Exposure of two cells of a window that differs by this much is a contrast.
+const CONTRAST_SHARE: f64 = 0.05;
 /// Windows of one season (a day of hours); used once three of them have been seen.
 const DAY_MS: i64 = 24 * 3_600_000;
 
@@ -221,11 +223,7 @@ impl Evidence {
             for (key, sums, outcomes) in &table.cells {
                 let next = producers.len() as u32;
                 let producer = *producers.entry(producers_of(key)).or_insert(next);
-                let labels = if table.maturity >= Maturity::Mature {
-                    *outcomes
-                } else {
-                    OutcomeSums::default()
-                };
+                let labels = labels(plan, table.maturity, sums, outcomes);
                 cells.push(CellRow {
                     window: index(table.window_start)?,
                     producer,
@@ -283,12 +281,14 @@ impl Evidence {
         plan: &ModelPlan,
         table: &Table,
     ) -> Candidate {
-        let after = || table.cells.iter().filter(|cell| cell.window >= table.pre_windows);
-        let first =
-            after().filter(|cell| cell.exposed.share(index) > 0.0).map(|cell| cell.window).min();
-        let unexposed = after().any(|cell| {
-            first.is_some_and(|first| cell.window >= first) && cell.exposed.share(index) < 0.5
-        });
+        // A natural experiment needs cells of one window that are exposed to different degrees.
+        let mut spans: BTreeMap<u32, (f64, f64)> = BTreeMap::new();
+        for cell in table.cells.iter().filter(|cell| cell.window >= table.pre_windows) {
+            let share = cell.exposed.share(index);
+            let span = spans.entry(cell.window).or_insert((share, share));
+            *span = (span.0.min(share), span.1.max(share));
+        }
+        let contrast = spans.values().any(|(low, high)| high - low > CONTRAST_SHARE);
         let inputs = plan.inputs.get(suspect.dataset());
         let reads = |field: &str| {
             inputs.is_none_or(|fields| fields.is_empty() || fields.iter().any(|f| f == field))
@@ -317,7 +317,7 @@ impl Evidence {
         };
         // Without a contrast nothing is known of its fields: neutral, neither for nor against.
         let drift = divergence.map_or(0.0, |d| (d.max(1e-9) / DRIFT_UNIT).log10().clamp(-2.0, 2.0));
-        Candidate { class, contrast: unexposed, drift, prior: 1.0 }
+        Candidate { class, contrast, drift, prior: 1.0 }
     }
 
     /// Display name of a schema version.
@@ -344,6 +344,24 @@ impl Evidence {
             self.versions.remove(key);
         }
         old
+    }
+}
+
+/// The outcomes attribution may read: none before they are ripe, since who is labelled first is
+/// not chance. Where only flagged predictions get outcomes, false positives are held against all
+/// decisions and nothing is known of the share of positives.
+fn labels(
+    plan: &ModelPlan,
+    maturity: Maturity,
+    sums: &PredictionSums,
+    outcomes: &OutcomeSums,
+) -> OutcomeSums {
+    if maturity < Maturity::Mature {
+        return OutcomeSums::default();
+    }
+    match plan.outcomes.as_ref().map(|outcomes| outcomes.covers) {
+        Some(Covers::Flagged) => OutcomeSums { negatives: sums.n, positives: 0, ..*outcomes },
+        _ => *outcomes,
     }
 }
 

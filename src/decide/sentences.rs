@@ -65,6 +65,7 @@ fn subject(finding: &Finding) -> String {
     match finding.series.kind {
         SeriesKind::FlagRate => "the flag rate".into(),
         SeriesKind::FalsePositiveRate => "the false-positive rate".into(),
+        SeriesKind::FalsePositivesPerDecision => "the number of false positives".into(),
         _ => finding.series.field.clone(),
     }
 }
@@ -107,6 +108,11 @@ fn what_changed(finding: &Finding) -> String {
         SeriesKind::FalsePositiveRate => {
             format!("false-positive rate {window}, against {baseline}")
         }
+        SeriesKind::FalsePositivesPerDecision => format!(
+            "{} false positives per 1,000 decisions, against {}",
+            per_thousand(finding.effect.window.unwrap_or(0.0)),
+            per_thousand(finding.effect.baseline.unwrap_or(0.0))
+        ),
     }
 }
 
@@ -187,15 +193,17 @@ pub(super) fn incident(incident: &Incident, model: Option<&str>) -> String {
 
 fn moved(model: &str, metric: &str, effect: &EffectData, from: EventTime) -> String {
     let (before, after) = (effect.baseline.unwrap_or(0.0), effect.window.unwrap_or(0.0));
-    let name = if metric == "flag_rate" { "flag rate" } else { "false-positive rate" };
     let verb = if after >= before { "rose" } else { "fell" };
     let relative = if before > 0.0 { 100.0 * (after / before - 1.0) } else { 0.0 };
-    format!(
-        "the {name} of {model} {verb} from {} to {} ({relative:+.0} %) from {}",
-        percent(before),
-        percent(after),
-        clock(from)
-    )
+    let (what, before, after) = match metric {
+        "flag_rate" => ("the flag rate", percent(before), percent(after)),
+        "false_positives_per_decision" => {
+            ("false positives per 1,000 decisions", per_thousand(before), per_thousand(after))
+        }
+        _ => ("the false-positive rate", percent(before), percent(after)),
+    };
+    let from = clock(from);
+    format!("{what} of {model} {verb} from {before} to {after} ({relative:+.0} %) from {from}")
 }
 
 /// Why a cause is believed, from its contrasts: "`amount` is x100 (measured x98.7) there".
@@ -247,6 +255,10 @@ pub(super) fn request(
 
 fn percent(share: f64) -> String {
     format!("{:.2} %", 100.0 * share)
+}
+
+fn per_thousand(share: f64) -> String {
+    format!("{:.1}", 1_000.0 * share)
 }
 
 fn whole_percent(share: f64) -> String {

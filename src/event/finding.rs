@@ -117,6 +117,9 @@ pub enum SeriesKind {
     FlagRate,
     /// Has the false-positive rate changed?
     FalsePositiveRate,
+    /// Have false positives per decision changed? Asked in place of the rate where only flagged
+    /// predictions get outcomes, since nobody knows how many of the others were negative.
+    FalsePositivesPerDecision,
 }
 
 impl SeriesKind {
@@ -134,6 +137,7 @@ impl SeriesKind {
             SeriesKind::Contract => "contract",
             SeriesKind::FlagRate => "flag_rate",
             SeriesKind::FalsePositiveRate => "false_positive_rate",
+            SeriesKind::FalsePositivesPerDecision => "false_positives_per_decision",
         }
     }
 }

@@ -12,7 +12,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::config::plan::{Absent, ModelPlan, OutcomePlan};
+use crate::config::plan::{Absent, Covers, ModelPlan, OutcomePlan};
 use crate::event::fact::{OutcomeFact, PredictionFact};
 use crate::event::progress::Progress;
 use crate::event::summary::OutcomeSums;
@@ -32,6 +32,7 @@ pub(super) struct ModelJoin {
     /// observe: the clock stays behind by as much, so that no pair depends on reading order.
     disorder_ms: i64,
     absent: Absent,
+    covers: Covers,
     entries: Entries,
     cells: Cells,
     clock: Option<EventTime>,
@@ -54,6 +55,7 @@ impl ModelJoin {
             horizon_ms: outcomes.horizon_ms,
             disorder_ms: model.window.ms().saturating_add(model.lateness_ms),
             absent: outcomes.absent,
+            covers: outcomes.covers,
             entries: Entries::new(outcomes.horizon_ms),
             cells: Cells::default(),
             clock: None,
@@ -166,12 +168,14 @@ impl ModelJoin {
             return;
         }
         self.clock = clock;
-        let ModelJoin { entries, cells, absent, counts, .. } = self;
+        let ModelJoin { entries, cells, absent, covers, counts, .. } = self;
         let threshold =
             clock.map_or(EventTime::MIN, |clock| clock.plus_ms(self.horizon_ms.saturating_neg()));
         entries.settle_before(threshold, |entry| match entry.state {
             State::Prediction { flagged } => {
-                if *absent == Absent::NegativeAfterHorizon {
+                // Where only flagged predictions are looked at, silence about another says nothing.
+                let awaited = *covers == Covers::All || flagged;
+                if *absent == Absent::NegativeAfterHorizon && awaited {
                     let sums = cells.sums(entry.cell);
                     sums.add(flagged, false);
                     sums.assumed += 1;

@@ -55,6 +55,12 @@ pub struct Bank {
     pub rows: u64,
     /// Drop all memory after this many messages and take the checkpoints back.
     pub crash_after: Option<usize>,
+    /// Predictions do not say where their inputs came from.
+    pub grade_c: bool,
+    /// Only flagged predictions get outcomes.
+    pub flagged_only: bool,
+    /// How much later than the windows all this is read, milliseconds.
+    pub read_later_ms: i64,
 }
 
 impl Default for Bank {
@@ -68,6 +74,9 @@ impl Default for Bank {
             until: None,
             rows: 20_000,
             crash_after: None,
+            grade_c: false,
+            flagged_only: false,
+            read_later_ms: 0,
         }
     }
 }
@@ -167,7 +176,7 @@ pub fn plan() -> Plan {
         app: "test".into(),
         datasets: BTreeMap::from([("orders".to_owned(), orders)]),
         models: BTreeMap::from([("fraud".to_owned(), fraud)]),
-        act_within_ms: 1_000 * HOUR,
+        act_within_ms: 24 * HOUR,
         hold_max_ms: 600_000,
         limits: Limits {
             memory_bytes: 512 << 20,
@@ -194,12 +203,13 @@ struct Stages {
     state: Vec<BTreeMap<Vec<u8>, Vec<u8>>>,
     offset: i64,
     messages: usize,
+    read_later_ms: i64,
     said: Said,
 }
 
 impl Stages {
-    fn new() -> Stages {
-        let plan = Arc::new(plan());
+    fn new(bank: &Bank) -> Stages {
+        let plan = Arc::new(bank.plan());
         Stages {
             assess: (0..8).map(|p| Assess::new(Arc::clone(&plan), p)).collect(),
             decide: Decide::new(Arc::clone(&plan)),
@@ -208,6 +218,7 @@ impl Stages {
             state: vec![BTreeMap::new(); 9],
             offset: 0,
             messages: 0,
+            read_later_ms: bank.read_later_ms,
             said: Said::default(),
         }
     }
@@ -215,6 +226,7 @@ impl Stages {
     fn summaries(&mut self, partition: i32, batch: &SummaryBatch, now_ms: i64) {
         self.offset += 1;
         self.messages += 1;
+        let now_ms = now_ms + self.read_later_ms;
         let payload = wire::encode(batch);
         let incoming = Incoming { offset: self.offset, timestamp_ms: now_ms, payload: &payload };
         let mut out = Outbox::default();
@@ -267,10 +279,33 @@ impl Stages {
 }
 
 impl Bank {
+    /// The plan it runs under.
+    fn plan(&self) -> Plan {
+        let mut plan = plan();
+        let fraud = plan.models.get_mut("fraud").expect("the model");
+        if self.grade_c {
+            fraud.predictions.exposure.clear();
+        }
+        if let (true, Some(outcomes)) = (self.flagged_only, &mut fraud.outcomes) {
+            outcomes.covers = Covers::Flagged;
+        }
+        plan
+    }
+
+    fn model_key(&self, producer: u64, version: &str) -> ModelCellKey {
+        let origin = Origin {
+            dataset: "orders".into(),
+            producer: format!("p{producer}"),
+            schema_version: version.into(),
+        };
+        let exposure = if self.grade_c { Vec::new() } else { vec![origin] };
+        ModelCellKey { model_version: "7".into(), exposure }
+    }
+
     /// Runs it to the end.
     pub fn run(&self) -> Said {
         let mut random = Random::new(self.seed);
-        let mut stages = Stages::new();
+        let mut stages = Stages::new(self);
         let mut waiting: Vec<(i64, Vec<OutcomeDelta>)> = Vec::new();
         for window in 0..self.windows {
             if let Some(version) = self.news(window) {
@@ -345,8 +380,11 @@ impl Bank {
                 let world = changed && self.change == Change::World;
                 let n = self.rows / 6 / parts;
                 cells.push(self.cell(producer, version, n, broken, layout, random, &mut sample));
-                let key = model_key(producer, version);
-                let (sums, labels) = draw_model(n, broken, world, random);
+                let key = self.model_key(producer, version);
+                let (sums, mut labels) = draw_model(n, broken, world, random);
+                if self.flagged_only {
+                    labels = flagged(&labels);
+                }
                 models.push((key.clone(), sums));
                 outcomes.push(OutcomeDelta {
                     model: "fraud".into(),
@@ -468,13 +506,14 @@ fn line(topic: &str, at: i64) -> Progress {
     }
 }
 
-fn model_key(producer: u64, version: &str) -> ModelCellKey {
-    let origin = Origin {
-        dataset: "orders".into(),
-        producer: format!("p{producer}"),
-        schema_version: version.into(),
-    };
-    ModelCellKey { model_version: "7".into(), exposure: vec![origin] }
+/// What is left of outcomes where only flagged predictions get them.
+fn flagged(labels: &OutcomeSums) -> OutcomeSums {
+    OutcomeSums {
+        labelled: labels.false_positives + labels.true_positives,
+        negatives: labels.false_positives,
+        positives: labels.true_positives,
+        ..*labels
+    }
 }
 
 /// Rates of the story: fraud 1 %; FPR 2.1 % (4.3 % broken, 2.6 % changed world); TPR .80 (.85).
