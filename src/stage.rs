@@ -3,6 +3,9 @@
 //! One trait, because there is one real choice: which stage a loop drives. A [`Stage`] value is
 //! one input partition's worth of a stage; it takes messages in offset order and cannot fail.
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
 use crate::event::route::Outbox;
 
 /// The next message of a partition.
@@ -40,21 +43,52 @@ pub trait Stage: Send {
 
     /// Says what a commit at `next_offset` must say and returns the offset's metadata
     /// (at most 4,096 bytes). Called at the end of a silent replay too, its output thrown away.
-    fn commit(&mut self, next_offset: i64, out: &mut Outbox) -> String;
+    fn commit(&mut self, _next_offset: i64, _out: &mut Outbox) -> String {
+        String::new()
+    }
 
     /// Where silent replay starts, from the metadata of the committed offset. Only for
     /// [`Restart::Replay`]; `committed` is the offset itself.
-    fn replay_from(metadata: &str, committed: i64) -> i64;
+    #[must_use]
+    fn replay_from(_metadata: &str, committed: i64) -> i64 {
+        committed
+    }
 
     /// Called when silent replay has reached the committed offset, before [`Stage::commit`].
-    fn replayed(&mut self, metadata: &str);
+    fn replayed(&mut self, _metadata: &str) {}
 
     /// Entries changed since the last call; empty for [`Restart::Replay`].
-    fn checkpoint(&mut self) -> Vec<StateEntry>;
+    fn checkpoint(&mut self) -> Vec<StateEntry> {
+        Vec::new()
+    }
 
     /// Takes one entry of a checkpoint back.
     ///
     /// # Errors
     /// When this build cannot read the entry; the text says which and why.
-    fn restore(&mut self, key: &[u8], value: &[u8]) -> Result<(), String>;
+    fn restore(&mut self, _key: &[u8], _value: &[u8]) -> Result<(), String> {
+        Err(format!("{} keeps no checkpoints", Self::NAME))
+    }
+}
+
+/// Format of state entries. An entry of another version is refused.
+const STATE_VERSION: u8 = 1;
+
+/// The bytes of a state key or value: a byte of version, then postcard.
+pub(crate) fn state_bytes<T: Serialize>(value: &T) -> Vec<u8> {
+    postcard::to_extend(value, vec![STATE_VERSION])
+        .expect("a Vec grows and state has known lengths")
+}
+
+/// The key or value in `bytes`; `what` names it in the error.
+pub(crate) fn state_value<T: DeserializeOwned>(bytes: &[u8], what: &str) -> Result<T, String> {
+    match bytes {
+        [STATE_VERSION, body @ ..] => {
+            postcard::from_bytes(body).map_err(|error| format!("{what} does not decode: {error}"))
+        }
+        [version, ..] => {
+            Err(format!("{what} has version {version}, this build reads version {STATE_VERSION}"))
+        }
+        [] => Err(format!("{what} is empty")),
+    }
 }

@@ -2,12 +2,12 @@
 //!
 //! One change is one alarm with a beginning, updates and an end, not one event per window.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::event::finding::{Alarm, AlarmState, Finding, Series, SeriesKind, Verdict};
+use crate::event::finding::{Alarm, AlarmState, Finding, FindingItem, Series, SeriesKind, Verdict};
 use crate::event::time::EventTime;
 
 /// Windows without a finding before an alarm is believed to be over.
@@ -49,9 +49,29 @@ fn needed(series: &Series) -> u32 {
 }
 
 impl Alarms {
+    /// Takes all findings of a window and tells the steps they bring. An open series of a version
+    /// that `concerns` this judging and was not found is taken as ok: its version wrote nothing.
+    pub(super) fn settle(
+        &mut self,
+        mut findings: Vec<Finding>,
+        window_start: EventTime,
+        concerns: impl Fn(&Series) -> bool,
+    ) -> Vec<FindingItem> {
+        let mut steps: Vec<Alarm> =
+            findings.iter_mut().filter_map(|finding| self.take(finding)).collect();
+        let found: BTreeSet<&Series> = findings.iter().map(|finding| &finding.series).collect();
+        let gone: Vec<Series> = self
+            .open()
+            .filter(|s| s.schema_version.is_some() && concerns(s) && !found.contains(s))
+            .cloned()
+            .collect();
+        steps.extend(gone.iter().filter_map(|series| self.quiet(series, window_start, None)));
+        steps.into_iter().map(|step| FindingItem::Alarm(Box::new(step))).collect()
+    }
+
     /// Takes one window's finding; its verdict is what the test says of the window alone, and is
     /// set to `suspected` while the run is too short. Returns a step of the alarm, if any.
-    pub(super) fn take(&mut self, finding: &mut Finding) -> Option<Alarm> {
+    fn take(&mut self, finding: &mut Finding) -> Option<Alarm> {
         match finding.verdict {
             Verdict::Detected | Verdict::Suspected => self.hit(finding),
             Verdict::Ok => self.quiet(&finding.series.clone(), finding.window_start, Some(finding)),
@@ -62,11 +82,6 @@ impl Alarms {
     /// Series with an open alarm.
     pub(super) fn open(&self) -> impl Iterator<Item = &Series> {
         self.runs.iter().filter(|(_, run)| run.opened).map(|(series, _)| series)
-    }
-
-    /// Takes the absence of a series from a window (its version wrote nothing): the same as ok.
-    pub(super) fn absent(&mut self, series: &Series, window_start: EventTime) -> Option<Alarm> {
-        self.quiet(series, window_start, None)
     }
 
     fn hit(&mut self, finding: &mut Finding) -> Option<Alarm> {

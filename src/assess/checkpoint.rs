@@ -1,17 +1,10 @@
 //! What assess writes to `state-assess` and takes back: entries by key, only those that changed.
-//!
-//! A byte of version leads every value. An entry of another version is refused, and the runtime
-//! then reads the input again from the beginning.
 
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::Assess;
 use crate::event::time::EventTime;
-use crate::stage::StateEntry;
-
-/// Format of the entries.
-const VERSION: u8 = 1;
+use crate::stage::{StateEntry, state_bytes as bytes, state_value as read};
 
 /// What can change on its own. The definition is part of the key: what was learnt under another
 /// definition is not taken back.
@@ -99,20 +92,4 @@ pub(super) fn restore(assess: &mut Assess, key: &[u8], value: &[u8]) -> Result<(
         }
     }
     Ok(())
-}
-
-fn bytes<T: Serialize>(value: &T) -> Vec<u8> {
-    postcard::to_extend(value, vec![VERSION]).expect("a Vec grows and state has known lengths")
-}
-
-fn read<T: DeserializeOwned>(bytes: &[u8], what: &str) -> Result<T, String> {
-    match bytes {
-        [VERSION, body @ ..] => {
-            postcard::from_bytes(body).map_err(|error| format!("{what} does not decode: {error}"))
-        }
-        [version, ..] => {
-            Err(format!("{what} has version {version}, this build reads version {VERSION}"))
-        }
-        [] => Err(format!("{what} is empty")),
-    }
 }

@@ -16,9 +16,7 @@ use super::ledger::Watermark;
 use super::schema;
 use super::window::{Total, Window};
 use crate::config::plan::{DatasetPlan, Limits};
-use crate::event::finding::{
-    BaselineRef, Finding, FindingItem, SchemaChange, Series, Subject, Verdict,
-};
+use crate::event::finding::{BaselineRef, Finding, FindingItem, SchemaChange, Subject, Verdict};
 use crate::event::layout::{Layout, LayoutUpdate};
 use crate::event::route::{Note, Outbox, Outgoing, Route};
 use crate::event::schema::SchemaSeen;
@@ -193,20 +191,7 @@ impl Dataset {
         findings.extend(contrasts);
         let clean = findings.iter().all(|finding| finding.verdict != Verdict::Detected);
         let core = &mut self.core;
-        let seen: Vec<Series> = findings.iter().map(|finding| finding.series.clone()).collect();
-        for finding in &mut findings {
-            items.extend(core.alarms.take(finding).map(|a| FindingItem::Alarm(Box::new(a))));
-        }
-        let absent: Vec<Series> = core
-            .alarms
-            .open()
-            .filter(|series| series.schema_version.is_some() && !seen.contains(series))
-            .cloned()
-            .collect();
-        for series in absent {
-            let step = core.alarms.absent(&series, frame.start);
-            items.extend(step.map(|alarm| FindingItem::Alarm(Box::new(alarm))));
-        }
+        items.extend(core.alarms.settle(findings, frame.start, |_| true));
         if let Some(layout) = frame.layout
             && clean
             && core.baseline.is_learning()
@@ -345,12 +330,11 @@ impl Dataset {
         }
     }
 
-    /// The end of the newest window that has ended, with records in it or not, when that has
-    /// moved since it was told last.
+    /// How far it has come, when that has moved since it was told last.
     pub(super) fn frontier(&mut self, moment: &Moment<'_>) -> Option<EventTime> {
-        let ended = moment.watermark.time.plus_ms(-moment.plan.lateness_ms);
-        let frontier = moment.plan.window.start_of(ended);
-        if self.core.told_through.is_some_and(|told| told >= frontier) {
+        let Moment { plan, watermark, .. } = moment;
+        let frontier = watermark.frontier(plan.window, plan.lateness_ms);
+        if self.core.told_through >= Some(frontier) {
             return None;
         }
         self.core.told_through = Some(frontier);

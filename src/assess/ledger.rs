@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::finding::IntegrityBreach;
 use crate::event::progress::{JoinProgress, Progress};
-use crate::event::time::EventTime;
+use crate::event::time::{EventTime, WindowSize};
 
 /// Name under which gaps in join's own ledger are told.
 const FACTS: &str = "facts";
@@ -58,6 +58,13 @@ pub(super) struct Watermark {
     pub(super) time: EventTime,
     /// Every partition had its say.
     pub(super) complete: bool,
+}
+
+impl Watermark {
+    /// The end of the newest window that has ended, with anything in it or not.
+    pub(super) fn frontier(self, window: WindowSize, lateness_ms: i64) -> EventTime {
+        window.start_of(self.time.plus_ms(lateness_ms.saturating_neg()))
+    }
 }
 
 impl Ledger {

@@ -280,16 +280,6 @@ impl Stage for Assess {
         });
     }
 
-    fn commit(&mut self, _next_offset: i64, _out: &mut Outbox) -> String {
-        String::new()
-    }
-
-    fn replay_from(_metadata: &str, committed: i64) -> i64 {
-        committed
-    }
-
-    fn replayed(&mut self, _metadata: &str) {}
-
     fn checkpoint(&mut self) -> Vec<StateEntry> {
         checkpoint::entries(self)
     }

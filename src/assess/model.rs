@@ -16,9 +16,7 @@ use super::outcomes::{self, RateBaseline};
 use super::tests::rates::Count;
 use crate::config::plan::{Absent, Covers, Limits, ModelPlan};
 use crate::event::cell::ModelCellKey;
-use crate::event::finding::{
-    CellTable, Finding, FindingItem, Maturity, Series, SeriesKind, Subject,
-};
+use crate::event::finding::{CellTable, Finding, FindingItem, Maturity, SeriesKind, Subject};
 use crate::event::route::{Note, Outbox};
 use crate::event::summary::{ModelDelta, OutcomeDelta, OutcomeSums, PredictionSums};
 use crate::event::time::EventTime;
@@ -259,25 +257,7 @@ impl Model {
             _ => &mut self.core.false_positives,
         };
         findings.extend(baseline.take(&frame, kind, total));
-        let mut items = Vec::new();
-        let mut judged = BTreeSet::new();
-        for mut finding in findings {
-            judged.insert(finding.series.clone());
-            let step = self.core.alarms.take(&mut finding);
-            items.extend(step.map(|alarm| FindingItem::Alarm(Box::new(alarm))));
-        }
-        let absent: Vec<Series> = self
-            .core
-            .alarms
-            .open()
-            .filter(|s| s.kind == kind && s.schema_version.is_some() && !judged.contains(s))
-            .cloned()
-            .collect();
-        for series in absent {
-            let step = self.core.alarms.absent(&series, start);
-            items.extend(step.map(|alarm| FindingItem::Alarm(Box::new(alarm))));
-        }
-        items
+        self.core.alarms.settle(findings, start, |series| series.kind == kind)
     }
 
     fn contrasts(&self, frame: &Frame<'_>, kind: SeriesKind) -> Vec<Finding> {
@@ -344,12 +324,11 @@ impl Model {
         }
     }
 
-    /// The end of the newest window that has ended, with predictions in it or not, when that has
-    /// moved since it was told last.
+    /// How far it has come, when that has moved since it was told last.
     pub(super) fn frontier(&mut self, moment: &Moment<'_>) -> Option<EventTime> {
-        let ended = moment.watermark.time.plus_ms(-moment.plan.lateness_ms);
-        let frontier = moment.plan.window.start_of(ended);
-        if self.core.told_through.is_some_and(|told| told >= frontier) {
+        let Moment { plan, watermark, .. } = moment;
+        let frontier = watermark.frontier(plan.window, plan.lateness_ms);
+        if self.core.told_through >= Some(frontier) {
             return None;
         }
         self.core.told_through = Some(frontier);

@@ -5,17 +5,13 @@
 
 use std::collections::BTreeMap;
 
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::evidence::VersionKey;
 use super::{Decide, QueueKey};
 use crate::event::time::EventTime;
-use crate::stage::StateEntry;
-
-/// Format of the entries.
-const VERSION: u8 = 1;
+use crate::stage::{StateEntry, state_bytes as bytes, state_value as read};
 
 /// Names an entry.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -103,20 +99,4 @@ pub(super) fn restore(decide: &mut Decide, key: &[u8], value: &[u8]) -> Result<(
         }
     }
     Ok(())
-}
-
-fn bytes<T: Serialize>(value: &T) -> Vec<u8> {
-    postcard::to_extend(value, vec![VERSION]).expect("a Vec grows and state has known lengths")
-}
-
-fn read<T: DeserializeOwned>(bytes: &[u8], what: &str) -> Result<T, String> {
-    match bytes {
-        [VERSION, body @ ..] => {
-            postcard::from_bytes(body).map_err(|error| format!("{what} does not decode: {error}"))
-        }
-        [version, ..] => {
-            Err(format!("{what} has version {version}, this build reads version {VERSION}"))
-        }
-        [] => Err(format!("{what} is empty")),
-    }
 }

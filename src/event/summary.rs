@@ -19,7 +19,7 @@ pub const FIXED_POINT: f64 = 4_294_967_296.0;
 pub const SCORE_CLIP: f64 = 1e-6;
 
 /// One message on `summaries`. A large commit is several; only the last carries the header.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SummaryBatch {
     /// How far the writer had read; present in the last message of a commit.
     pub header: Option<Header>,

@@ -267,29 +267,18 @@ fn is_kept(id: u128, kept_to: u64) -> bool {
 
 /// Deltas cut into messages that a broker takes; at least one message.
 fn chunks(deltas: Vec<OutcomeDelta>) -> Vec<SummaryBatch> {
-    let mut messages = vec![empty()];
+    let mut messages = vec![SummaryBatch::default()];
     let mut bytes = 0;
     for delta in deltas {
         let size = bytes_max(&delta);
         if bytes + size > MESSAGE_BYTES_MAX && bytes > 0 {
-            messages.push(empty());
+            messages.push(SummaryBatch::default());
             bytes = 0;
         }
         bytes += size;
         messages.last_mut().expect("there is at least one").outcomes.push(delta);
     }
     messages
-}
-
-fn empty() -> SummaryBatch {
-    SummaryBatch {
-        header: None,
-        datasets: Vec::new(),
-        models: Vec::new(),
-        outcomes: Vec::new(),
-        samples: Vec::new(),
-        schemas: Vec::new(),
-    }
 }
 
 /// An upper bound of a delta's bytes: 10 for each number, text and its length.

@@ -41,7 +41,12 @@ pub(super) struct Summaries<'o> {
 impl<'o> Summaries<'o> {
     /// Nothing yet for this partition.
     pub(super) fn new(partition: i32, out: &'o mut Outbox) -> Summaries<'o> {
-        Summaries { route: Route::Summaries(partition), batch: empty_summaries(), bytes: 0, out }
+        Summaries {
+            route: Route::Summaries(partition),
+            batch: SummaryBatch::default(),
+            bytes: 0,
+            out,
+        }
     }
 
     /// Tells one window of a dataset; its cells may be spread over messages.
@@ -108,22 +113,11 @@ impl<'o> Summaries<'o> {
         let begun = self.bytes > 0 && self.bytes + bytes > ROOM;
         if begun {
             send(&self.batch, self.route, self.out);
-            self.batch = empty_summaries();
+            self.batch = SummaryBatch::default();
             self.bytes = 0;
         }
         self.bytes += bytes;
         begun
-    }
-}
-
-fn empty_summaries() -> SummaryBatch {
-    SummaryBatch {
-        header: None,
-        datasets: Vec::new(),
-        models: Vec::new(),
-        outcomes: Vec::new(),
-        samples: Vec::new(),
-        schemas: Vec::new(),
     }
 }
 

@@ -354,7 +354,7 @@ impl Bank {
             event_time: EventTime(window * HOUR + 1),
             producer: "pos-7".into(),
         };
-        SummaryBatch { schemas: vec![seen], ..empty() }
+        SummaryBatch { schemas: vec![seen], ..SummaryBatch::default() }
     }
 
     /// One window of records and predictions, and the outcomes that will come.
@@ -416,7 +416,7 @@ impl Bank {
             datasets: vec![dataset],
             models: vec![model],
             samples: vec![sample],
-            ..empty()
+            ..SummaryBatch::default()
         };
         (batch, outcomes)
     }
@@ -458,7 +458,8 @@ impl Bank {
         let fraud = partition_of_subject(&Subject::Model("fraud".into()));
         let ready = !batch.datasets.is_empty();
         for partition in 0..8 {
-            let mut mine = SummaryBatch { header: ready.then(|| header.clone()), ..empty() };
+            let mut mine =
+                SummaryBatch { header: ready.then(|| header.clone()), ..SummaryBatch::default() };
             if partition == orders {
                 mine.datasets = batch.datasets.clone();
                 mine.samples = batch.samples.clone();
@@ -486,7 +487,11 @@ impl Bank {
                 clocks: vec![("fraud".into(), EventTime(at))],
             };
             let outcomes = if partition == 0 { due.clone() } else { Vec::new() };
-            let batch = SummaryBatch { header: Some(Header::Join(progress)), outcomes, ..empty() };
+            let batch = SummaryBatch {
+                header: Some(Header::Join(progress)),
+                outcomes,
+                ..SummaryBatch::default()
+            };
             stages.summaries(fraud, &batch, at);
         }
     }
@@ -541,15 +546,4 @@ fn draw_model(
         labels.add(flagged, positive);
     }
     (sums, labels)
-}
-
-fn empty() -> SummaryBatch {
-    SummaryBatch {
-        header: None,
-        datasets: Vec::new(),
-        models: Vec::new(),
-        outcomes: Vec::new(),
-        samples: Vec::new(),
-        schemas: Vec::new(),
-    }
 }
