@@ -14,7 +14,7 @@ use crate::event::time::EventTime;
 /// A probability has to move this far to be told again.
 const NEWS_PROBABILITY: f64 = 0.1;
 /// Windows pooled in the figures of the sentence.
-const POOL: usize = 4;
+const POOL: usize = 16;
 /// Seed of the placebo's coin.
 const PLACEBO_SEED: u64 = 0xd21f;
 /// The least that stays unexplained where nothing but the contrast itself speaks.
