@@ -6,6 +6,7 @@ pub mod config;
 pub mod decide;
 pub mod demo;
 pub mod event;
+pub mod infer;
 pub mod join;
 pub mod observe;
 pub mod process;
