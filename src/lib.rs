@@ -18,3 +18,4 @@ pub mod serve;
 pub mod sketch;
 pub mod stage;
 pub mod topology;
+pub mod watch;

@@ -12,13 +12,13 @@ mod check;
 mod demo;
 mod events;
 mod exit;
-mod interrupt;
 mod logging;
 mod replay;
 mod report;
 mod run;
 mod schema;
 mod signals;
+mod watch;
 mod wishes;
 
 use clap::{Parser, Subcommand};
@@ -44,6 +44,7 @@ enum Verb {
     Replay(Box<replay::ReplayArgs>),
     Run(run::RunArgs),
     Schema(schema::SchemaArgs),
+    Watch(Box<watch::WatchArgs>),
 }
 
 const EXAMPLES: &str = "\
@@ -53,6 +54,8 @@ Examples:
   driftline check drift.yaml       say what would be watched, and how to see more
   driftline events --brokers HOST  print what has been published
   driftline replay orders.csv      say what history would have been told
+  driftline watch --brokers HOST --topic orders
+                                   look at live topics, writing nothing
   driftline schema config          print the JSON Schema of the configuration
 
 Exit codes:
@@ -89,6 +92,7 @@ fn run(verb: &Verb) -> Exit {
         Verb::Replay(args) => replay::run(args),
         Verb::Run(args) => run::run(args),
         Verb::Schema(args) => schema::run(args),
+        Verb::Watch(args) => watch::run(args),
     }
 }
 

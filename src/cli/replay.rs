@@ -9,8 +9,8 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::Exit;
-use super::interrupt::Interrupt;
 use super::report::Report;
+use super::signals;
 use super::wishes::WishArgs;
 use crate::config::plan::Plan;
 use crate::config::{Config, ConfigError};
@@ -20,6 +20,7 @@ use crate::observe::Observe;
 use crate::replay::{
     FileSpec, Format, Replay, ReplayError, ReplayRun, Stuck, TimeError, sample, set_times,
 };
+use crate::runtime::Shutdown;
 
 /// Records between two looks at the progress bar.
 const BAR_EVERY: u64 = 1_000;
@@ -84,6 +85,8 @@ enum Failure {
     Stuck(#[from] Stuck),
     #[error("{0} places in the files cannot be read; all else was replayed")]
     Broken(u64),
+    #[error("cannot listen for signals: {0}")]
+    Signals(io::Error),
     #[error("cannot print: {0}")]
     Output(io::Error),
     #[error("cannot keep standard input to look at it twice: {0}; give --config")]
@@ -170,14 +173,15 @@ fn check_topics(specs: &[FileSpec], plan: &Arc<Plan>) -> Result<(), Failure> {
 }
 
 fn play(args: &ReplayArgs, plan: &Arc<Plan>, mut replay: Replay) -> Result<(), Failure> {
-    let interrupt = Interrupt::listen();
+    let stop = Shutdown::new();
+    signals::request_on_signal(&stop).map_err(Failure::Signals)?;
     let bar = bar(&replay, args.quiet);
     let mut run = ReplayRun::new(plan, &replay.topics());
     let mut report = Report::new(&plan.app, args.human);
     let mut out = io::stdout().lock();
     let mut outbox = Outbox::default();
     let (mut broken, mut records) = (0, 0);
-    while let Some(record) = replay.next().filter(|_| !interrupt.is_set()) {
+    while let Some(record) = replay.next().filter(|_| !stop.requested()) {
         match record {
             Ok(record) => run.take(&record, &mut outbox)?,
             Err(error) => {
@@ -195,7 +199,7 @@ fn play(args: &ReplayArgs, plan: &Arc<Plan>, mut replay: Replay) -> Result<(), F
             say(&mut report, &mut outbox, (&bar, &mut out))?;
         }
     }
-    let interrupted = interrupt.is_set();
+    let interrupted = stop.requested();
     if !interrupted {
         run.finish(&mut outbox);
         say(&mut report, &mut outbox, (&bar, &mut out))?;

@@ -79,6 +79,14 @@ impl Report {
         out.flush()
     }
 
+    /// How far each dataset has come in learning, with the end of its newest closed window.
+    pub(super) fn learnt(&self) -> impl Iterator<Item = (&String, Learnt, Option<i64>)> {
+        self.learnt.iter().map(|(dataset, learnt)| {
+            let closed = self.windows.get(&format!("dataset/{dataset}"));
+            (dataset, *learnt, closed.map(|(_, end_ms)| *end_ms))
+        })
+    }
+
     fn count_event(&mut self, data: &EventData) {
         match data {
             EventData::SchemaChanged(_) => self.schema_changes += 1,

@@ -58,4 +58,9 @@ impl WishArgs {
             has_timestamps,
         }
     }
+
+    /// Topics named as predictions and outcomes.
+    pub(super) fn topics(&self) -> impl Iterator<Item = &String> {
+        self.predictions.iter().chain(&self.outcomes)
+    }
 }

@@ -58,7 +58,7 @@ fn best<'s>(
 }
 
 /// The only field that fits, where its name says nothing.
-fn only<'s>(sample: &'s TopicSample, fits: impl Fn(&FieldSample) -> bool) -> Option<&'s str> {
+fn only(sample: &TopicSample, fits: impl Fn(&FieldSample) -> bool) -> Option<&str> {
     let mut fields = sample.fields.iter().filter(|(_, f)| sample.is_common(f) && fits(f));
     let (path, _) = fields.next()?;
     fields.next().is_none().then_some(path)
