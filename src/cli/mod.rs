@@ -13,9 +13,13 @@ mod demo;
 mod events;
 mod exit;
 mod logging;
+mod replay;
+mod report;
 mod run;
 mod schema;
 mod signals;
+mod watch;
+mod wishes;
 
 use clap::{Parser, Subcommand};
 
@@ -37,8 +41,10 @@ enum Verb {
     Check(check::Check),
     Demo(demo::DemoArgs),
     Events(events::EventsArgs),
+    Replay(Box<replay::ReplayArgs>),
     Run(run::RunArgs),
     Schema(schema::SchemaArgs),
+    Watch(Box<watch::WatchArgs>),
 }
 
 const EXAMPLES: &str = "\
@@ -47,6 +53,9 @@ Examples:
   driftline run drift.yaml         watch the sources, publish events and requests
   driftline check drift.yaml       say what would be watched, and how to see more
   driftline events --brokers HOST  print what has been published
+  driftline replay orders.csv      say what history would have been told
+  driftline watch --brokers HOST --topic orders
+                                   look at live topics, writing nothing
   driftline schema config          print the JSON Schema of the configuration
 
 Exit codes:
@@ -80,8 +89,10 @@ fn run(verb: &Verb) -> Exit {
         Verb::Check(args) => check::run(args),
         Verb::Demo(args) => demo::run(args),
         Verb::Events(args) => events::run(args),
+        Verb::Replay(args) => replay::run(args),
         Verb::Run(args) => run::run(args),
         Verb::Schema(args) => schema::run(args),
+        Verb::Watch(args) => watch::run(args),
     }
 }
 

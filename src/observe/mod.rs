@@ -256,7 +256,9 @@ impl Observe {
         commits
     }
 
-    fn progress(&self) -> Vec<Progress> {
+    /// What the next commit says of each partition, in (topic, partition) order.
+    #[must_use]
+    pub fn progress(&self) -> Vec<Progress> {
         let mut progress = Vec::new();
         for topic in &self.topics {
             let partitions = topic.partitions.iter();

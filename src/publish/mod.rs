@@ -10,6 +10,7 @@ mod decode;
 mod encode;
 mod human;
 mod schemas;
+mod structured;
 #[cfg(test)]
 mod tests;
 
@@ -18,3 +19,4 @@ pub use encode::{EncodedEvent, Encoder};
 pub use human::human;
 pub(crate) use schemas::without_credentials;
 pub use schemas::{EventKind, RegisteredEventSchemas};
+pub use structured::structured;

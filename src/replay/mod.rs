@@ -10,6 +10,8 @@ mod csv;
 mod input;
 mod json;
 mod merge;
+mod run;
+mod sample;
 mod shape;
 mod spec;
 mod time;
@@ -23,6 +25,8 @@ use thiserror::Error;
 
 pub use input::Progress;
 pub use merge::{FileSource, Replay};
+pub use run::{ReplayRun, Stuck};
+pub use sample::{TimeError, sample, set_times};
 pub use spec::{FileSpec, Format};
 
 use crate::observe::SourceRecord;

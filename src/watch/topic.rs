@@ -1,0 +1,238 @@
+//! One topic, all its partitions, read from the oldest record on.
+//!
+//! One consumer a topic: an end of partition names no topic. It is assigned by hand and never
+//! joins its group, which librdkafka wants a name of.
+
+use std::time::Duration;
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+use super::WatchError;
+use crate::config::deployment::KafkaAccess;
+use crate::observe::SourceRecord;
+
+/// For one answer about a topic.
+const ANSWER: Duration = Duration::from_secs(10);
+/// Headers handed on.
+const HEADERS_MAX: usize = 16;
+
+/// Its errors come back from `poll`.
+struct Quiet;
+
+impl ClientContext for Quiet {
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, reason, "kafka");
+    }
+
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        tracing::debug!(?level, facility, message, "kafka");
+    }
+}
+
+impl ConsumerContext for Quiet {}
+
+/// Reads one topic.
+pub struct TopicReader {
+    name: String,
+    brokers: String,
+    partitions: Vec<i32>,
+    consumer: BaseConsumer<Quiet>,
+}
+
+impl std::fmt::Debug for TopicReader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "TopicReader({}, {} partitions)", self.name, self.partitions.len())
+    }
+}
+
+/// One thing a topic has to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Heard {
+    Record(Held),
+    /// A partition has been read to its end.
+    End(i32),
+    Nothing,
+}
+
+/// A record, copied, so that it can wait for its schema or its turn.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Held {
+    pub(super) partition: i32,
+    offset: i64,
+    pub(super) timestamp_ms: i64,
+    key: Option<Vec<u8>>,
+    payload: Option<Vec<u8>>,
+    headers: Vec<(String, Vec<u8>)>,
+}
+
+impl Held {
+    fn new(message: &BorrowedMessage<'_>) -> Held {
+        let headers = message.headers().map(|headers| {
+            let text = |header: rdkafka::message::Header<'_, &[u8]>| {
+                (header.key.to_owned(), header.value.unwrap_or_default().to_vec())
+            };
+            headers.iter().take(HEADERS_MAX).map(text).collect()
+        });
+        Held {
+            partition: message.partition(),
+            offset: message.offset(),
+            timestamp_ms: message.timestamp().to_millis().unwrap_or(-1),
+            key: message.key().map(<[u8]>::to_vec),
+            payload: message.payload().map(<[u8]>::to_vec),
+            headers: headers.unwrap_or_default(),
+        }
+    }
+
+    /// Hands it to `take` as observe wants it.
+    pub(super) fn lend<T>(&self, topic: &str, take: impl FnOnce(&SourceRecord<'_>) -> T) -> T {
+        let headers: Vec<(&str, &[u8])> =
+            self.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
+        take(&SourceRecord {
+            topic,
+            partition: self.partition,
+            offset: self.offset,
+            timestamp_ms: self.timestamp_ms,
+            key: self.key.as_deref(),
+            payload: self.payload.as_deref(),
+            headers: &headers,
+        })
+    }
+}
+
+impl TopicReader {
+    /// Opens a topic at its oldest records.
+    ///
+    /// # Errors
+    /// When no broker answers, or the topic is not there or not to be read.
+    pub fn open(access: &KafkaAccess, name: &str) -> Result<TopicReader, WatchError> {
+        let consumer = consumer(access).map_err(WatchError::Setup)?;
+        let mut reader = TopicReader {
+            name: name.to_owned(),
+            brokers: access.bootstrap_servers.clone(),
+            partitions: Vec::new(),
+            consumer,
+        };
+        reader.partitions = reader.find_partitions()?;
+        reader.rewind()?;
+        Ok(reader)
+    }
+
+    fn find_partitions(&self) -> Result<Vec<i32>, WatchError> {
+        let metadata = self.consumer.fetch_metadata(Some(&self.name), ANSWER);
+        let metadata = metadata.map_err(|error| self.judged(&error))?;
+        let found = metadata.topics().iter().find(|topic| topic.name() == self.name);
+        if let Some(code) = found.and_then(|topic| topic.error()) {
+            return Err(self.judged(&KafkaError::MetadataFetch(code.into())));
+        }
+        let partitions = found.into_iter().flat_map(|topic| topic.partitions());
+        let partitions: Vec<i32> = partitions.map(|partition| partition.id()).collect();
+        match partitions.is_empty() {
+            true => Err(self.judged(&KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopic))),
+            false => Ok(partitions),
+        }
+    }
+
+    /// What an error means to who started this.
+    fn judged(&self, error: &KafkaError) -> WatchError {
+        let (topic, brokers) = (self.name.clone(), self.brokers.clone());
+        let reason = error.to_string();
+        match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::UnknownTopic | RDKafkaErrorCode::UnknownTopicOrPartition) => {
+                WatchError::NoTopic { topic, brokers }
+            }
+            Some(RDKafkaErrorCode::TopicAuthorizationFailed) => {
+                WatchError::Denied { topic, reason }
+            }
+            Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SaslAuthenticationFailed) => {
+                WatchError::LogIn { brokers, reason }
+            }
+            _ => WatchError::Unreachable { brokers, reason },
+        }
+    }
+
+    /// Goes back to the oldest records.
+    pub(super) fn rewind(&self) -> Result<(), WatchError> {
+        let mut list = TopicPartitionList::new();
+        let mut assign = || -> KafkaResult<()> {
+            for partition in &self.partitions {
+                list.add_partition_offset(&self.name, *partition, Offset::Beginning)?;
+            }
+            self.consumer.assign(&list)
+        };
+        assign().map_err(|error| self.judged(&error))
+    }
+
+    /// Topic.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Partitions.
+    pub(super) fn partitions(&self) -> &[i32] {
+        &self.partitions
+    }
+
+    /// Records the topic holds now, transaction markers counted.
+    pub(super) fn rows(&self) -> i64 {
+        let range = |partition: &i32| {
+            self.consumer.fetch_watermarks(&self.name, *partition, ANSWER).unwrap_or((0, 0))
+        };
+        self.partitions.iter().map(range).map(|(low, high)| high - low).sum()
+    }
+
+    /// One thing it has to say, waiting at most `wait`.
+    ///
+    /// # Errors
+    /// What the client cannot go on from.
+    pub(super) fn poll(&self, wait: Duration) -> Result<Heard, WatchError> {
+        match self.consumer.poll(wait) {
+            None => Ok(Heard::Nothing),
+            Some(Ok(message)) => Ok(Heard::Record(Held::new(&message))),
+            Some(Err(KafkaError::PartitionEOF(partition))) => Ok(Heard::End(partition)),
+            Some(Err(error)) => match self.judged(&error) {
+                // The client goes on by itself.
+                WatchError::Unreachable { reason, .. } => {
+                    tracing::debug!(topic = self.name, reason, "kafka");
+                    Ok(Heard::Nothing)
+                }
+                fatal => Err(fatal),
+            },
+        }
+    }
+
+    /// Stops reading a partition, or goes on behind the last record handed out.
+    pub(super) fn hold(&self, partition: i32, hold: bool) -> Result<(), WatchError> {
+        let mut list = TopicPartitionList::new();
+        list.add_partition(&self.name, partition);
+        let done = match hold {
+            true => self.consumer.pause(&list),
+            false => self.consumer.resume(&list),
+        };
+        done.map_err(|error| self.judged(&error))
+    }
+}
+
+fn consumer(access: &KafkaAccess) -> KafkaResult<BaseConsumer<Quiet>> {
+    let mut config = ClientConfig::new();
+    config.set_log_level(RDKafkaLogLevel::Warning).set("client.id", "driftline-watch");
+    for (name, value) in &access.properties {
+        config.set(name, value.reveal());
+    }
+    config
+        .set("bootstrap.servers", &access.bootstrap_servers)
+        .set("group.id", "driftline-watch")
+        .set("isolation.level", "read_committed")
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("enable.partition.eof", "true")
+        // Where retention has taken the offset meanwhile.
+        .set("auto.offset.reset", "earliest")
+        .set("fetch.queue.backoff.ms", "5")
+        .set("queued.max.messages.kbytes", "16384")
+        .create_with_context(Quiet)
+}
