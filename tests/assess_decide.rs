@@ -119,3 +119,13 @@ fn the_past_does_not_act() {
     assert_eq!(last.causes[0].schema_version.as_deref(), Some("13"));
     assert_eq!((said.actions().len(), said.retrains()), (0, 0), "{:#?}", said.sentences());
 }
+
+#[test]
+fn the_past_does_not_act_when_outcomes_come_after_a_topic_fell_silent() {
+    let bank = Bank { seed: 18, change: Change::World, windows: 23, ..Bank::default() };
+    let said = Bank { falls_silent: true, ..bank }.run();
+
+    let last = said.last_incident();
+    assert!(last.backfill && !last.provisional, "{:#?}", said.sentences());
+    assert_eq!((said.actions().len(), said.retrains()), (0, 0), "{:#?}", said.sentences());
+}

@@ -50,6 +50,8 @@ pub struct Decide {
     connected: BTreeMap<Subject, Arc<BTreeSet<Subject>>>,
     now_ms: i64,
     closed: BTreeMap<Subject, EventTime>,
+    /// End of the newest window that something was said of, by subject.
+    newest: BTreeMap<Subject, EventTime>,
     sequence: u64,
     queue: BTreeMap<QueueKey, Queued>,
     evidence: Evidence,
@@ -66,6 +68,7 @@ impl Decide {
             plan,
             now_ms: i64::MIN,
             closed: BTreeMap::new(),
+            newest: BTreeMap::new(),
             sequence: 0,
             queue: BTreeMap::new(),
             evidence: Evidence::default(),
@@ -96,8 +99,11 @@ impl Decide {
             FindingItem::Contrast(finding) => (finding.series.subject.clone(), finding.window_end),
             FindingItem::Cells(table) => (Subject::Model(table.model.clone()), table.window_end),
         };
-        // What outcomes say of an old window is judged with the newest one closed.
-        let due = self.closed.get(&subject).map_or(window_end, |closed| window_end.max(*closed));
+        // What outcomes say of an old window is judged with the newest window that has data: not
+        // with now, or the past would act once a topic falls silent.
+        let newest = self.newest.entry(subject.clone()).or_insert(window_end);
+        *newest = window_end.max(*newest);
+        let due = *newest;
         self.sequence += 1;
         let queued = Queued { arrived_ms: self.now_ms, item };
         self.queue.insert((due, subject, self.sequence), queued);

@@ -196,20 +196,11 @@ impl Watch {
         }
     }
 
-    /// Tells which partitions have been read to their end: all that have, but for the one with
-    /// the newest record of its topic. With that one too a topic that has fallen silent would be
-    /// driven on to the present, and what its last outcomes say of the past would be taken for
-    /// news; so its last window stays open until a newer record comes.
+    /// Tells which partitions have been read to their end.
     fn tell_ends(&mut self) {
-        for (index, reader) in self.readers.iter().enumerate() {
-            let marks = self.marks.range((index, i32::MIN)..=(index, i32::MAX));
-            let with_records = marks.clone().filter(|(_, mark)| mark.newest_ms.is_some());
-            let newest =
-                with_records.max_by_key(|(_, mark)| mark.newest_ms).map(|(place, _)| *place);
-            for (place, mark) in marks {
-                let ended = mark.ended && Some(*place) != newest;
-                self.topology.observe().at_end(reader.name(), place.1, ended);
-            }
+        for ((index, partition), mark) in &self.marks {
+            let topic = self.readers[*index].name();
+            self.topology.observe().at_end(topic, *partition, mark.ended);
         }
     }
 

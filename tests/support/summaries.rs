@@ -29,6 +29,7 @@ use super::random::Random;
 
 const HOUR: i64 = 3_600_000;
 const DEFINITION: u64 = 7;
+const SOURCES: [&str; 3] = ["orders", "scores", "labels"];
 
 /// What happens from the onset on.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -61,6 +62,8 @@ pub struct Bank {
     pub flagged_only: bool,
     /// How much later than the windows all this is read, milliseconds.
     pub read_later_ms: i64,
+    /// After the last window nothing comes for 30 days but the outcomes that were on their way.
+    pub falls_silent: bool,
 }
 
 impl Default for Bank {
@@ -77,6 +80,7 @@ impl Default for Bank {
             grade_c: false,
             flagged_only: false,
             read_later_ms: 0,
+            falls_silent: false,
         }
     }
 }
@@ -319,7 +323,18 @@ impl Bank {
                 .extract_if(.., |(of, _)| *of + 5 <= window)
                 .flat_map(|(_, outcomes)| outcomes)
                 .collect();
-            self.send_outcomes(&mut stages, due, window);
+            self.send_outcomes(&mut stages, due, window, (window + 1) * HOUR + 300_001);
+        }
+        if self.falls_silent {
+            let now = self.windows * HOUR + 30 * 24 * HOUR;
+            let lines = SOURCES.map(|topic| silent(topic, self.windows));
+            let header = Header::Observe(lines.to_vec());
+            for partition in 0..8 {
+                let batch = SummaryBatch { header: Some(header.clone()), ..Default::default() };
+                stages.summaries(partition, &batch, now);
+            }
+            let due = waiting.into_iter().flat_map(|(_, outcomes)| outcomes).collect();
+            self.send_outcomes(&mut stages, due, self.windows, now);
         }
         stages.said
     }
@@ -451,9 +466,7 @@ impl Bank {
     /// Sends a batch to all partitions: subjects to theirs, the header to each.
     fn send(&self, stages: &mut Stages, batch: SummaryBatch, window: Option<i64>) {
         let at = window.map_or(0, |window| (window + 1) * HOUR + 300_001);
-        let header = Header::Observe(
-            ["orders", "scores", "labels"].into_iter().map(|topic| line(topic, at)).collect(),
-        );
+        let header = Header::Observe(SOURCES.into_iter().map(|topic| line(topic, at)).collect());
         let orders = partition_of_subject(&Subject::Dataset("orders".into()));
         let fraud = partition_of_subject(&Subject::Model("fraud".into()));
         let ready = !batch.datasets.is_empty();
@@ -475,8 +488,7 @@ impl Bank {
         }
     }
 
-    fn send_outcomes(&self, stages: &mut Stages, due: Vec<OutcomeDelta>, window: i64) {
-        let at = (window + 1) * HOUR + 300_001;
+    fn send_outcomes(&self, stages: &mut Stages, due: Vec<OutcomeDelta>, window: i64, at: i64) {
         let fraud = partition_of_subject(&Subject::Model("fraud".into()));
         for partition in 0..8 {
             let progress = JoinProgress {
@@ -509,6 +521,12 @@ fn line(topic: &str, at: i64) -> Progress {
         newest_append_ms: Some(at),
         at_end: false,
     }
+}
+
+/// A source read to its end, with nothing new since the last window.
+fn silent(topic: &str, windows: i64) -> Progress {
+    let last = line(topic, windows * HOUR + 300_001);
+    Progress { from: last.to, at_end: true, ..last }
 }
 
 /// What is left of outcomes where only flagged predictions get them.
