@@ -69,14 +69,6 @@ pub fn sample(
     Ok(sampler.finish(share))
 }
 
-/// How far a partition has been read.
-#[derive(Clone, Copy, Debug, Default)]
-struct Mark {
-    ended: bool,
-    /// Timestamp of its newest record; `None` before the first.
-    newest_ms: Option<i64>,
-}
-
 /// A watch under way.
 #[derive(Debug)]
 pub struct Watch {
@@ -85,8 +77,8 @@ pub struct Watch {
     registry: Option<SchemaSource>,
     /// Records that wait, first of all their partition's, by reader and partition.
     waiting: BTreeMap<(usize, i32), VecDeque<Held>>,
-    /// How far each partition has been read, by reader and partition.
-    marks: BTreeMap<(usize, i32), Mark>,
+    /// Whether each partition has been read to its end, by reader and partition.
+    ended: BTreeMap<(usize, i32), bool>,
     pending: u64,
     committed: Instant,
     /// A record waits for a commit.
@@ -99,12 +91,12 @@ impl Watch {
     #[must_use]
     pub fn new(plan: &Arc<Plan>, readers: Vec<TopicReader>, registry: Option<&Registry>) -> Watch {
         let mut topology = Topology::new(plan);
-        let mut marks = BTreeMap::new();
+        let mut ended = BTreeMap::new();
         for (index, reader) in readers.iter().enumerate() {
             let count = i32::try_from(reader.partitions().len()).unwrap_or(i32::MAX);
             for partition in reader.partitions() {
                 topology.observe().assign(reader.name(), *partition, count, 0, "");
-                marks.insert((index, *partition), Mark::default());
+                ended.insert((index, *partition), false);
             }
         }
         Watch {
@@ -112,7 +104,7 @@ impl Watch {
             readers,
             registry: registry.map(Registry::source),
             waiting: BTreeMap::new(),
-            marks,
+            ended,
             pending: 0,
             committed: Instant::now(),
             is_ahead: false,
@@ -152,7 +144,7 @@ impl Watch {
     /// Whether every partition has been read to its end.
     #[must_use]
     pub fn has_caught_up(&self) -> bool {
-        self.waiting.is_empty() && self.marks.values().all(|mark| mark.ended)
+        self.waiting.is_empty() && self.ended.values().all(|ended| *ended)
     }
 
     /// What became of the records committed, by topic.
@@ -174,15 +166,13 @@ impl Watch {
                 // With records still waiting it is not this stage's end.
                 let place = (index, partition);
                 if !self.waiting.contains_key(&place) {
-                    self.marks.entry(place).or_default().ended = true;
+                    self.ended.insert(place, true);
                 }
                 Ok(())
             }
             Heard::Record(held) => {
                 let place = (index, held.partition);
-                let mark = self.marks.entry(place).or_default();
-                mark.ended = false;
-                mark.newest_ms = mark.newest_ms.max(Some(held.timestamp_ms));
+                self.ended.insert(place, false);
                 if let Some(waiting) = self.waiting.get_mut(&place) {
                     waiting.push_back(held);
                     return Ok(());
@@ -198,9 +188,9 @@ impl Watch {
 
     /// Tells which partitions have been read to their end.
     fn tell_ends(&mut self) {
-        for ((index, partition), mark) in &self.marks {
+        for ((index, partition), ended) in &self.ended {
             let topic = self.readers[*index].name();
-            self.topology.observe().at_end(topic, *partition, mark.ended);
+            self.topology.observe().at_end(topic, *partition, *ended);
         }
     }
 
