@@ -1,5 +1,6 @@
 //! README.md is held to the code: its commands exist, its configurations are valid and mean what
-//! it says, its events have the fields of their schemas, its tables are the code's.
+//! it says, its events have the fields of their schemas, its tables are the code's. So are the
+//! crate docs: the tests that they name exist.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -161,4 +162,33 @@ fn topics_are_those_that_are_made() {
         let row = format!("| `{}` | {partitions} | {settings}", spec.name);
         assert!(README.contains(&row), "no row {row}");
     }
+}
+
+fn sources(folder: &Path, found: &mut String) {
+    for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push_str(&std::fs::read_to_string(&path).expect("UTF-8 source"));
+        }
+    }
+}
+
+#[test]
+fn tests_that_the_crate_docs_name_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut code = String::new();
+    sources(&root.join("src"), &mut code);
+    sources(&root.join("tests"), &mut code);
+    let docs = include_str!("../src/lib.rs");
+    let (_, invariants) = docs.split_once("# Invariants").expect("the section is there");
+    let (invariants, _) = invariants.split_once("# Left out").expect("and the next one");
+    let names = invariants.split('`').skip(1).step_by(2).filter(|name| name.contains('_'));
+    let mut count = 0;
+    for name in names.filter(|name| !name.contains(['/', '.'])) {
+        assert!(code.contains(&format!("fn {name}(")), "no test {name}");
+        count += 1;
+    }
+    assert!(count > 20, "invariants name their tests");
 }

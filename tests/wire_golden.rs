@@ -53,11 +53,8 @@ fn progress() -> Progress {
 }
 
 fn model_cell() -> ModelCellKey {
-    let origin = Origin {
-        dataset: "orders".into(),
-        producer: "pos-7".into(),
-        schema_version: "13".into(),
-    };
+    let origin =
+        Origin { dataset: "orders".into(), producer: "pos-7".into(), schema_version: "13".into() };
     ModelCellKey { model_version: "7".into(), exposure: vec![origin] }
 }
 
@@ -339,8 +336,7 @@ fn check<M: Wire + PartialEq + Debug>(message: &M, name: &str) {
 
     let mut other = bytes.clone();
     other[1] = M::VERSION + 1;
-    let expected =
-        WireError::Version { kind: M::KIND, version: M::VERSION + 1, reads: M::VERSION };
+    let expected = WireError::Version { kind: M::KIND, version: M::VERSION + 1, reads: M::VERSION };
     assert_eq!(decode::<M>(&other), Err(expected));
 
     let mut other = bytes.clone();
