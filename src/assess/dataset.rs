@@ -261,6 +261,8 @@ impl Dataset {
                 original,
                 reference: None,
             });
+            // The first record met may come from a partition read ahead of the others.
+            known.first_seen = known.first_seen.min(start);
             if known.original || known.reference.is_some() {
                 continue;
             }
