@@ -122,14 +122,34 @@ impl Dataset {
         if self.core.versions[&version].original {
             return None;
         }
+        self.change_to(&seen)
+    }
+
+    /// What a version changes against the one that wrote most of the last closed window.
+    fn change_to(&self, seen: &SchemaSeen) -> Option<FindingItem> {
         let from = self.core.main_version.as_ref().and_then(|main| self.core.versions.get(main));
         let from = from.and_then(|known| known.seen.clone())?;
-        if from.schema_version == version {
+        if from.schema_version == seen.schema_version {
             return None;
         }
         let fields = schema::diff(&from.fields, &seen.fields);
-        let change = SchemaChange { fields, window_start: first_seen, from, to: seen };
+        let window_start = self.core.versions[&seen.schema_version].first_seen;
+        let change = SchemaChange { fields, window_start, from, to: seen.clone() };
         Some(FindingItem::Schema(Box::new(change)))
+    }
+
+    /// Original are the versions that wrote the first window. A partition read ahead of the others
+    /// may have shown later ones before it closed; they are told now.
+    fn settle_originals(&mut self, start: EventTime) -> Vec<FindingItem> {
+        let rows = self.windows[&start].rows_by_version();
+        let mut later = Vec::new();
+        for (version, known) in &mut self.core.versions {
+            if known.original && !rows.contains_key(version.as_str()) {
+                known.original = false;
+                later.extend(known.seen.clone());
+            }
+        }
+        later.iter().filter_map(|seen| self.change_to(seen)).collect()
     }
 
     /// The first window that has ended and is not closed.
@@ -155,6 +175,10 @@ impl Dataset {
         self.core.closed_through = Some(end);
         self.core.windows_closed += 1;
         self.note_versions(start);
+        let mut items = Vec::new();
+        if self.core.windows_closed == 1 {
+            items.extend(self.settle_originals(start));
+        }
         let subject = Subject::Dataset(moment.plan.name.clone());
         let rows = self.windows[&start].rows();
         out.notes.push(Note::WindowClosed { subject: subject.to_string(), end_ms: end.0, rows });
@@ -170,7 +194,7 @@ impl Dataset {
             definition: moment.plan.definition,
             rows,
         };
-        let items = self.judge(&frame);
+        items.extend(self.judge(&frame));
         if layout.is_none() {
             self.learn_layout(moment, out);
         }
@@ -261,6 +285,8 @@ impl Dataset {
                 original,
                 reference: None,
             });
+            // The first record met may come from a partition read ahead of the others.
+            known.first_seen = known.first_seen.min(start);
             if known.original || known.reference.is_some() {
                 continue;
             }

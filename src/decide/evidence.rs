@@ -122,6 +122,8 @@ impl Evidence {
         let key = (finding.series.subject.name().to_owned(), version);
         let entry = self.versions.entry(key.clone());
         let known = entry.or_insert_with(|| VersionEvidence::new(finding.window_start));
+        // The change was told with the first record read, which need not be the first written.
+        known.first_seen = known.first_seen.min(finding.window_start);
         if finding.rows_total > 0 {
             let share = finding.rows_window as f64 / finding.rows_total as f64;
             known.shares.insert(finding.window_start, share.min(1.0));

@@ -1,0 +1,77 @@
+//! The real binary as a process: started, killed, stopped, its log at hand.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// Lines of the log shown when something is wrong.
+const TAIL: usize = 50;
+
+/// A `driftline run`, killed when dropped.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Running {
+    /// Starts it; its log is appended to, so that restarts in place share one.
+    pub fn start(folder: &Path, config: &Path, arguments: &[&str]) -> Running {
+        let log = folder.join("driftline.log");
+        let append = || File::options().create(true).append(true).open(&log).expect("a log file");
+        let child = Command::new(env!("CARGO_BIN_EXE_driftline"))
+            .arg("run")
+            .arg(config)
+            .args(arguments)
+            .env("NO_COLOR", "1")
+            .stdin(Stdio::null())
+            .stdout(append())
+            .stderr(append())
+            .spawn()
+            .expect("the binary starts");
+        Running { child, log }
+    }
+
+    /// The last lines of its log.
+    pub fn tail(&self) -> String {
+        let text = std::fs::read(&self.log).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let lines: Vec<&str> = text.lines().collect();
+        format!("last lines of the log:\n{}", lines[lines.len().saturating_sub(TAIL)..].join("\n"))
+    }
+
+    /// Whether it has not ended by itself.
+    pub fn is_alive(&mut self) -> bool {
+        self.child.try_wait().expect("a child can be asked").is_none()
+    }
+
+    /// kill -9.
+    pub fn kill(mut self) {
+        self.child.kill().expect("it can be killed");
+        self.child.wait().expect("it ends");
+    }
+
+    /// SIGTERM; gives how it ended and how long that took.
+    pub fn terminate(mut self, within: Duration) -> (ExitStatus, Duration) {
+        let id = self.child.id().to_string();
+        let asked = Instant::now();
+        let sent = Command::new("kill").args(["-TERM", &id]).status().expect("kill runs");
+        assert!(sent.success(), "SIGTERM to {id}");
+        loop {
+            if let Some(status) = self.child.try_wait().expect("a child can be asked") {
+                return (status, asked.elapsed());
+            }
+            let waited = asked.elapsed();
+            assert!(waited < within, "not gone {waited:?} after SIGTERM; {}", self.tail());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
