@@ -129,3 +129,14 @@ fn the_past_does_not_act_when_outcomes_come_after_a_topic_fell_silent() {
     assert!(last.backfill && !last.provisional, "{:#?}", said.sentences());
     assert_eq!((said.actions().len(), said.retrains()), (0, 0), "{:#?}", said.sentences());
 }
+
+#[test]
+fn change_of_data_that_moves_no_model_is_an_incident_without_requests() {
+    let said = Bank { seed: 19, change: Change::Silent, ..Bank::default() }.run();
+
+    assert_eq!(said.incidents().len(), 1, "{:#?}", said.sentences());
+    let last = said.last_incident();
+    assert!(last.sentence.contains("`amount` is x100"), "{}", last.sentence);
+    assert!(last.sentence.contains("no schema change explains it"), "{}", last.sentence);
+    assert_eq!((said.actions().len(), said.retrains()), (0, 0), "{:#?}", said.sentences());
+}

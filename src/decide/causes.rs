@@ -7,7 +7,7 @@ use super::incidents::Incident;
 use super::sentences;
 use crate::assess::tests::rates::{Count, rate_difference};
 use crate::config::plan::{Covers, ModelPlan, Plan};
-use crate::event::finding::{CellTable, Maturity, SeriesKind};
+use crate::event::finding::{Alarm, CellTable, Maturity, SeriesKind};
 use crate::event::public::{CauseData, EffectData};
 use crate::event::time::EventTime;
 
@@ -82,7 +82,15 @@ pub(super) fn judge_data(incident: &mut Incident, evidence: &Evidence) {
     };
     incident.news |= is_news(incident, &causes, true);
     incident.causes = causes;
-    incident.sentence = sentences::incident(incident, None);
+    incident.sentence = match incident.suspect {
+        Some(Suspect::Version(_)) => sentences::incident(incident, None),
+        _ => sentences::data_incident(incident, &open_alarms(incident, evidence)),
+    };
+}
+
+/// The open alarms of an incident, in order of id.
+fn open_alarms<'a>(incident: &Incident, evidence: &'a Evidence) -> Vec<&'a Alarm> {
+    incident.alarms.keys().filter_map(|id| evidence.alarms.get(id)).collect()
 }
 
 /// The suspect that leads, when that is not `unexplained`.

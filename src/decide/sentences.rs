@@ -153,6 +153,19 @@ fn whose(finding: &Finding, evidence: &Evidence) -> String {
     }
 }
 
+/// The sentence of an incident of data that no schema version explains.
+pub(super) fn data_incident(incident: &Incident, alarms: &[&Alarm]) -> String {
+    let subjects: Vec<String> = incident.subjects.iter().map(ToString::to_string).collect();
+    let subjects = subjects.join(", ");
+    let from = clock(incident.first_seen);
+    let told: Vec<String> =
+        alarms.iter().take(3).map(|alarm| what_changed(&alarm.finding)).collect();
+    if told.is_empty() {
+        return format!("{subjects} had changed from {from}");
+    }
+    format!("{subjects} changed from {from}: {}; no schema change explains it", told.join(", "))
+}
+
 /// The sentence of an incident, for its model where it has one.
 pub(super) fn incident(incident: &Incident, model: Option<&str>) -> String {
     let mut parts = Vec::new();
@@ -183,10 +196,6 @@ pub(super) fn incident(incident: &Incident, model: Option<&str>) -> String {
                 cause.name, cause.probability
             ));
         }
-    }
-    if parts.is_empty() {
-        let subjects: Vec<String> = incident.subjects.iter().map(ToString::to_string).collect();
-        parts.push(format!("{} changed from {}", subjects.join(", "), clock(incident.first_seen)));
     }
     parts.join("; ")
 }
