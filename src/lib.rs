@@ -37,6 +37,7 @@
 //! | [`runtime`] | the loops on Kafka: groups, transactions, restore. Impure |
 //! | [`serve`] | metrics, health, HTTP. Impure |
 //! | [`process`] | loops, registry and HTTP put together. Impure |
+//! | [`infer`] | a configuration proposed from a sample of records |
 //! | [`replay`] | records from files. Impure |
 //! | [`demo`] | a made-up bank and the world it runs in |
 //! | [`cli`] | one file a verb; the only room that prints |
