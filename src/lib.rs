@@ -37,6 +37,7 @@
 //! | [`runtime`] | the loops on Kafka: groups, transactions, restore. Impure |
 //! | [`serve`] | metrics, health, HTTP. Impure |
 //! | [`process`] | loops, registry and HTTP put together. Impure |
+//! | [`infer`] | a configuration proposed from a sample of records |
 //! | [`replay`] | records from files. Impure |
 //! | [`demo`] | a made-up bank and the world it runs in |
 //! | [`cli`] | one file a verb; the only room that prints |
@@ -60,7 +61,9 @@
 //!    instances nor the place of commits shows. `the_same_records_give_the_same_bytes`,
 //!    `instances_splitting_partitions_merge_to_the_same`,
 //!    `commits_at_any_boundary_merge_to_the_same`, `admission_does_not_depend_on_order`,
-//!    `any_interleaving_of_source_partitions_gives_the_same_sums`.
+//!    `any_interleaving_of_source_partitions_gives_the_same_sums`,
+//!    `any_order_of_reading_partitions_gives_the_same_verdicts`,
+//!    `recorded_summaries_give_the_same_findings_and_events_byte_for_byte`.
 //! 3. **A stage cannot fail.** `step` returns nothing. Bad bytes are a counted outcome with a
 //!    place to go; a broken assumption is a panic that ends the process, which starts again from
 //!    what is committed. `bytes_that_do_not_decode_are_set_aside`,
@@ -70,14 +73,16 @@
 //!    range of offsets add up to it. `every_record_has_exactly_one_outcome`,
 //!    `a_record_one_role_cannot_use_counts_for_none`.
 //! 5. **Offsets, state and output move together**, in one transaction.
-//!    `every_input_counts_once_under_kill_9`, `a_fenced_producer_is_replaced_and_nothing_is_lost`.
+//!    `every_input_counts_once_under_kill_9`, `a_fenced_producer_is_replaced_and_nothing_is_lost`,
+//!    `killed_at_random_it_loses_nothing_doubles_nothing_and_says_the_same`.
 //! 6. **The ledger is checked and never trusted to filter.** Ranges of a source partition follow
 //!    each other without gap or overlap; where they do not, it is said.
 //!    `the_ledger_has_no_gap_over_a_stop_and_a_start`, `gap_and_overlap_are_named`,
 //!    `ranges_are_contiguous_and_metadata_brings_the_watermark_back`. That offsets which are gone
 //!    end the process with code 78 is held by review.
 //! 7. **Ids are derived** from what an event is about, so telling it again is the same event.
-//!    `restored_from_checkpoints_it_says_the_same`. That our own readers read committed records
+//!    `restored_from_checkpoints_it_says_the_same`, `decide_that_crashes_anywhere_says_the_same`.
+//!    That our own readers read committed records
 //!    alone is held by review, beside `a_property_that_breaks_correctness_is_refused`.
 //! 8. **Late is judged once**, in observe, against the record's own partition; a dataset's
 //!    watermark is the minimum over partitions, and one that cannot be read holds it for a while
