@@ -45,7 +45,7 @@ pub enum SchemaAnswer {
 pub struct SourceCommit {
     /// Its line of the ledger; the offset to commit is its `to`.
     pub progress: Progress,
-    /// Highest event time as decimal milliseconds, or empty; [`super::Observe::assign`] takes it
-    /// back.
+    /// Highest event time and newest append time as decimal milliseconds with a space between,
+    /// each empty where there is none; [`super::Observe::assign`] takes it back.
     pub metadata: String,
 }

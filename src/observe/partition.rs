@@ -37,13 +37,14 @@ pub(super) enum Outcome {
 impl Partition {
     /// A partition read from `next_offset` on; `metadata` is what the last commit said.
     pub(super) fn new(partition_count: i32, next_offset: i64, metadata: &str) -> Partition {
+        let (time, append) = metadata.split_once(' ').unwrap_or((metadata, ""));
         Partition {
             partition_count,
             from: next_offset,
             to: next_offset,
             counts: OutcomeCounts::default(),
-            max_event_time: metadata.parse().ok().map(EventTime),
-            newest_append_ms: None,
+            max_event_time: time.parse().ok().map(EventTime),
+            newest_append_ms: append.parse().ok(),
             at_end: false,
         }
     }
@@ -92,6 +93,8 @@ impl Partition {
     pub(super) fn committed(&mut self) -> String {
         self.from = self.to;
         self.counts = OutcomeCounts::default();
-        self.max_event_time.map_or_else(String::new, |time| time.0.to_string())
+        let text = |number: Option<i64>| number.map_or_else(String::new, |n| n.to_string());
+        let time = text(self.max_event_time.map(|time| time.0));
+        format!("{time} {}", text(self.newest_append_ms))
     }
 }

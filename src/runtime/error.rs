@@ -120,7 +120,7 @@ pub enum RunError {
 
 impl RunError {
     /// Exit code after `sysexits.h`: 78 for what configuration must mend, 75 for what a restart
-    /// may mend, 70 for a fault of our own.
+    /// may mend, 1 for a fault of our own.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
@@ -134,7 +134,7 @@ impl RunError {
             RunError::Unwritable { .. }
             | RunError::Unreachable { .. }
             | RunError::SlowShutdown { .. } => 75,
-            RunError::Panicked { .. } => 70,
+            RunError::Panicked { .. } => 1,
             RunError::Stopped => 0,
         }
     }

@@ -51,8 +51,8 @@ impl Store {
     }
 
     fn entries(&self) -> impl DoubleEndedIterator<Item = (u32, u64)> {
-        let first = self.first;
-        (first..first + self.counts.len() as u32)
+        // Saturating: damaged internal bytes must not panic.
+        (self.first..self.first.saturating_add(self.counts.len() as u32))
             .zip(self.counts.iter().copied())
             .filter(|(_, n)| *n > 0)
     }
