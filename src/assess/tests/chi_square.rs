@@ -11,11 +11,6 @@ use super::special::{chi_square_median, noncentral_chi_square_sf};
 /// Bins expected to hold fewer rows than this are merged; below it X2 is not chi-square.
 const EXPECTED_MIN: f64 = 2.0;
 
-/// Rows of the all-phase baseline that are mixed into each phase's shares.
-///
-/// Measured on a year of taxi data: enough to fill a phase's empty bins, too few to blur it.
-pub const PHASE_PRIOR_ROWS: f64 = 500.0;
-
 /// Beyond this overdispersion the phase model is wrong, and widening would only hide it.
 pub const PHI_MAX: f64 = 5.0;
 
@@ -27,19 +22,6 @@ pub fn baseline_shares(counts: &[u64]) -> Vec<f64> {
     let rows = counts.iter().sum::<u64>() as f64;
     let total = rows + 0.5 * counts.len() as f64;
     counts.iter().map(|&count| (count as f64 + 0.5) / total).collect()
-}
-
-/// Shares of one phase (hour of day, kind of day), drawn towards the shares of all phases by
-/// [`PHASE_PRIOR_ROWS`] rows.
-///
-/// *Shape*: equally long; `all_phases` from [`baseline_shares`].
-#[must_use]
-pub fn phase_shares(phase_counts: &[u64], all_phases: &[f64]) -> Vec<f64> {
-    let rows = phase_counts.iter().sum::<u64>() as f64;
-    let drawn = |(&count, &share): (&u64, &f64)| {
-        (count as f64 + PHASE_PRIOR_ROWS * share) / (rows + PHASE_PRIOR_ROWS)
-    };
-    phase_counts.iter().zip(all_phases).map(drawn).collect()
 }
 
 /// What one window is tested against.
@@ -302,14 +284,5 @@ mod tests {
         assert_eq!(overdispersion(&all(0.5 * at_median)), 1.0);
         assert!((overdispersion(&all(1.7 * at_median)) - 1.7).abs() < 1e-9);
         assert_eq!(overdispersion(&all(22.0 * at_median)), PHI_MAX);
-    }
-
-    #[test]
-    fn phase_shares_sum_to_one_and_lean_on_all_phases() {
-        let all = baseline_shares(&[100, 300, 0]);
-        let phase = phase_shares(&[0, 500, 0], &all);
-
-        assert!((phase.iter().sum::<f64>() - 1.0).abs() < 1e-12);
-        assert!(phase[0] > 0.0 && phase[0] < all[0]);
     }
 }
