@@ -12,7 +12,7 @@ use driftline::assess::{Assess, partition_of_subject};
 use driftline::config::plan::Plan;
 use driftline::decide::Decide;
 use driftline::demo::bank::BankPlan;
-use driftline::event::finding::{FindingBatch, FindingItem, SeriesKind, Subject};
+use driftline::event::finding::{FindingBatch, FindingItem, Subject};
 use driftline::event::layout::LayoutUpdate;
 use driftline::event::progress::Header;
 use driftline::event::public::{EventData, IncidentData, PublicEvent};
@@ -132,15 +132,12 @@ fn undisturbed_run_tells_the_story() {
 }
 
 /// What must not depend on the order of reading: alarms with their figures, the incident's cause.
-/// A false-positive rate is judged as soon as nine in ten labels are in, so its figures and the
-/// first window of its total depend on how labels and commits fall; which versions it is about
-/// does not. A hold is asked for only while outcomes are still to come.
+/// A hold is asked for only while outcomes are still to come, which can be over where labels are
+/// read far ahead of orders.
 #[derive(Debug, Default, PartialEq)]
 struct Verdicts {
     /// By alarm, revision and state: the figures.
     alarms: BTreeMap<(u64, u32, String), String>,
-    /// Series of false-positive rates of versions.
-    false_positives: Vec<String>,
     causes: Vec<(String, Option<String>)>,
     schemas: Vec<String>,
     requests: Vec<String>,
@@ -156,12 +153,6 @@ fn verdicts(recorded: &[Recorded], events: &[PublicEvent]) -> Verdicts {
             let FindingItem::Alarm(alarm) = item else { continue };
             let finding = &alarm.finding;
             let state = format!("{:?}", alarm.state);
-            if finding.series.kind == SeriesKind::FalsePositiveRate {
-                if finding.series.schema_version.is_some() && state == "Opened" {
-                    verdicts.false_positives.push(finding.series.to_string());
-                }
-                continue;
-            }
             let figures = format!(
                 "{} {:?} p={} value={} {:?} rows {}/{} {:?}",
                 finding.series,

@@ -183,6 +183,7 @@ fn summaries() -> SummaryBatch {
             model: "fraud".into(),
             window: START,
             key: model_cell(),
+            age: 10,
             sums: outcome_sums(),
         }],
         samples: vec![SampleDelta {
@@ -206,6 +207,7 @@ fn finding() -> Finding {
         },
         window_start: START,
         window_end: START.plus_ms(HOUR_MS),
+        as_of: START.plus_ms(HOUR_MS),
         verdict: Verdict::Detected,
         test: "minimum_effect_chi_square".into(),
         value: 812.25,
@@ -255,6 +257,7 @@ fn findings() -> FindingBatch {
         model: "fraud".into(),
         window_start: START,
         window_end: START.plus_ms(HOUR_MS),
+        as_of: START.plus_ms(5 * HOUR_MS),
         revision: 2,
         complete: false,
         maturity: Maturity::Mature,

@@ -188,6 +188,7 @@ impl Dataset {
             subject,
             start,
             end,
+            as_of: end,
             complete: moment.watermark.complete,
             watermark: moment.watermark.time,
             layout: current,

@@ -38,6 +38,8 @@ pub(super) struct Frame<'a> {
     pub(super) subject: Subject,
     pub(super) start: EventTime,
     pub(super) end: EventTime,
+    /// Event time up to which outcomes are counted.
+    pub(super) as_of: EventTime,
     pub(super) complete: bool,
     pub(super) watermark: EventTime,
     pub(super) layout: Option<&'a Layout>,
@@ -59,6 +61,7 @@ impl Frame<'_> {
             },
             window_start: self.start,
             window_end: self.end,
+            as_of: self.as_of,
             verdict: Verdict::Ok,
             test: String::new(),
             value: 0.0,

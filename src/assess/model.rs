@@ -18,7 +18,9 @@ use crate::config::plan::{Absent, Covers, Limits, ModelPlan};
 use crate::event::cell::ModelCellKey;
 use crate::event::finding::{CellTable, Finding, FindingItem, Maturity, SeriesKind, Subject};
 use crate::event::route::{Note, Outbox};
-use crate::event::summary::{ModelDelta, OutcomeDelta, OutcomeSums, PredictionSums};
+use crate::event::summary::{
+    ModelDelta, OUTCOME_AGES, OutcomeDelta, OutcomeSums, PredictionSums, outcome_age_end,
+};
 use crate::event::time::EventTime;
 
 /// Closed windows of a model without outcomes kept for amendments.
@@ -27,7 +29,9 @@ const KEPT_WINDOWS: usize = 4;
 const HALF: f64 = 0.5;
 const MATURE: f64 = 0.9;
 
-type Cells = BTreeMap<ModelCellKey, (PredictionSums, OutcomeSums)>;
+/// Outcomes by [`outcome_age`](crate::event::summary::outcome_age).
+type Ages = BTreeMap<u8, OutcomeSums>;
+type Cells = BTreeMap<ModelCellKey, (PredictionSums, Ages)>;
 
 /// Everything known of one model.
 #[derive(Debug, Default)]
@@ -60,17 +64,24 @@ pub(super) struct ModelWindow {
     evicted_from: Option<u64>,
     /// How far it has been told; `None` while open.
     told: Option<Maturity>,
+    /// The next age of outcomes to count; those before it are in, whatever is read.
+    next_age: u8,
     revision: u32,
     complete: bool,
 }
 
 impl ModelWindow {
-    fn add(&mut self, key: ModelCellKey, sums: &PredictionSums, outcomes: &OutcomeSums) {
+    /// The cell of a key, or the one for those beyond the limit.
+    fn cell(&mut self, key: ModelCellKey) -> &mut (PredictionSums, Ages) {
         let evicted = self.evicted_from.is_some_and(|from| key.admission_rank() >= from);
-        let key = if evicted { ModelCellKey::other() } else { key };
-        let cell = self.cells.entry(key).or_default();
-        cell.0.merge(sums);
-        cell.1.merge(outcomes);
+        self.cells.entry(if evicted { ModelCellKey::other() } else { key }).or_default()
+    }
+
+    /// Outcomes of a cell that are counted by now.
+    fn counted(&self, ages: &Ages) -> OutcomeSums {
+        let mut sums = OutcomeSums::default();
+        ages.range(..self.next_age).for_each(|(_, age)| sums.merge(age));
+        sums
     }
 
     /// The admission rule of observe, applied to the sum: the smallest ranks stay.
@@ -88,8 +99,12 @@ impl ModelWindow {
             self.evicted_from = Some(self.evicted_from.map_or(first_out, |f| f.min(first_out)));
         }
         if self.evicted_from.is_some() {
-            for (key, (sums, outcomes)) in std::mem::take(&mut self.cells) {
-                self.add(key, &sums, &outcomes);
+            for (key, (sums, ages)) in std::mem::take(&mut self.cells) {
+                let cell = self.cell(key);
+                cell.0.merge(&sums);
+                for (age, outcomes) in ages {
+                    cell.1.entry(age).or_default().merge(&outcomes);
+                }
             }
         }
     }
@@ -97,10 +112,11 @@ impl ModelWindow {
     /// Hits and rows of a metric over the cells that `wanted` picks.
     fn count(&self, kind: SeriesKind, mut wanted: impl FnMut(&ModelCellKey) -> bool) -> Count {
         let mut count = Count { hits: 0, rows: 0 };
-        for (key, (sums, outcomes)) in &self.cells {
+        for (key, (sums, ages)) in &self.cells {
             if !wanted(key) {
                 continue;
             }
+            let outcomes = self.counted(ages);
             let (hits, rows) = match kind {
                 SeriesKind::FalsePositiveRate => (outcomes.false_positives, outcomes.negatives),
                 SeriesKind::FalsePositivesPerDecision => (outcomes.false_positives, sums.n),
@@ -114,7 +130,8 @@ impl ModelWindow {
 
     /// Labelled predictions among those that get outcomes.
     fn labelled_share(&self, covers: Covers) -> f64 {
-        let labelled: u64 = self.cells.values().map(|(_, outcomes)| outcomes.labelled).sum();
+        let labelled = self.cells.values().map(|(_, ages)| self.counted(ages).labelled);
+        let labelled: u64 = labelled.sum();
         let awaited = self.cells.values().map(|(sums, _)| match covers {
             Covers::All => sums.n,
             Covers::Flagged => sums.flags,
@@ -144,7 +161,7 @@ impl Model {
             (a, b) => a.or(b),
         };
         for (key, sums) in delta.cells {
-            window.add(key, &sums, &OutcomeSums::default());
+            window.cell(key).0.merge(&sums);
         }
         window.evict(limits.cells_per_window);
         true
@@ -155,7 +172,7 @@ impl Model {
         let Some(window) = self.window(delta.window) else {
             return false;
         };
-        window.add(delta.key, &PredictionSums::default(), &delta.sums);
+        window.cell(delta.key).1.entry(delta.age).or_default().merge(&delta.sums);
         true
     }
 
@@ -204,27 +221,27 @@ impl Model {
         items
     }
 
-    /// Tells again the windows whose outcomes have come in since; judges those that matured.
+    /// Counts outcomes as far as the join's clock has come, in the order they came, and tells the
+    /// windows that are riper for it; judges those that matured.
     pub(super) fn mature(&mut self, moment: &Moment<'_>) -> Vec<FindingItem> {
-        let Some(plan) = &moment.plan.outcomes else {
+        let (Some(plan), Some(clock)) = (&moment.plan.outcomes, moment.join_clock) else {
             return Vec::new();
         };
         let mut items = Vec::new();
-        let starts: Vec<EventTime> = self.windows.keys().copied().collect();
-        for start in starts {
-            let window = &self.windows[&start];
-            let Some(told) = window.told else { break };
-            let horizon = moment.plan.window.end_of(start).plus_ms(plan.horizon_ms);
-            let passed = moment.join_clock.is_some_and(|clock| clock >= horizon);
+        while let Some((_, start)) = self.next_age(moment, plan.horizon_ms).filter(|n| n.0 <= clock)
+        {
+            let Some(window) = self.windows.get_mut(&start) else { break };
+            window.next_age += 1;
+            let passed = window.next_age > OUTCOME_AGES;
+            let told = window.told.unwrap_or(Maturity::Closed);
             let reached = reached(window.labelled_share(plan.covers), passed, plan.absent);
+            self.touched.push(Part::Window(start));
             if reached <= told {
                 continue;
             }
-            self.touched.extend([Part::Core, Part::Window(start)]);
-            if let Some(window) = self.windows.get_mut(&start) {
-                window.told = Some(reached);
-                window.revision += 1;
-            }
+            window.told = Some(reached);
+            window.revision += 1;
+            self.touched.push(Part::Core);
             items.push(self.table(start, moment));
             if reached >= Maturity::Mature && told < Maturity::Mature {
                 let kind = match plan.covers {
@@ -238,6 +255,17 @@ impl Model {
             }
         }
         items
+    }
+
+    /// The next step of outcomes over all closed windows: by when they have come, and of which
+    /// window they are.
+    fn next_age(&self, moment: &Moment<'_>, horizon_ms: i64) -> Option<(EventTime, EventTime)> {
+        let closed = self.windows.iter().filter(|(_, window)| window.told.is_some());
+        let next = closed.map(|(start, window)| {
+            let end = moment.plan.window.end_of(*start);
+            (outcome_age_end(end, window.next_age, horizon_ms), *start)
+        });
+        next.min()
     }
 
     /// Judges one metric of a window: in total, and for each young version against the rest of
@@ -307,11 +335,12 @@ impl Model {
             model: moment.plan.name.clone(),
             window_start: start,
             window_end: moment.plan.window.end_of(start),
+            as_of: as_of(start, moment, window),
             revision: window.revision,
             complete: window.complete,
             maturity: window.told.unwrap_or(Maturity::Closed),
             cells: cells
-                .map(|(key, (sums, outcomes))| (key.clone(), sums.clone(), *outcomes))
+                .map(|(key, (sums, ages))| (key.clone(), sums.clone(), window.counted(ages)))
                 .collect(),
         }))
     }
@@ -356,10 +385,20 @@ fn frame<'a>(start: EventTime, moment: &Moment<'_>, window: &ModelWindow) -> Fra
         subject: Subject::Model(moment.plan.name.clone()),
         start,
         end: moment.plan.window.end_of(start),
+        as_of: as_of(start, moment, window),
         complete: window.complete,
         watermark: moment.watermark.time,
         layout: None,
         definition: moment.plan.definition,
         rows: window.cells.values().map(|(sums, _)| sums.n).sum(),
+    }
+}
+
+/// Event time up to which a window's outcomes are counted.
+fn as_of(start: EventTime, moment: &Moment<'_>, window: &ModelWindow) -> EventTime {
+    let end = moment.plan.window.end_of(start);
+    match (&moment.plan.outcomes, window.next_age.checked_sub(1)) {
+        (Some(outcomes), Some(age)) => outcome_age_end(end, age, outcomes.horizon_ms),
+        _ => end,
     }
 }

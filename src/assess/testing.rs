@@ -15,6 +15,7 @@ pub(super) fn finding(kind: SeriesKind, window: i64, verdict: Verdict) -> Findin
         },
         window_start: EventTime(window * 3_600_000),
         window_end: EventTime((window + 1) * 3_600_000),
+        as_of: EventTime((window + 1) * 3_600_000),
         verdict,
         test: "made_up".into(),
         value: 0.0,

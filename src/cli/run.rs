@@ -35,6 +35,11 @@ SIGTERM and Ctrl-C commit what was read and end the process within 10 seconds.";
 
 /// Runs until a signal comes or a stage cannot go on.
 pub(super) fn run(args: &RunArgs) -> Exit {
+    let shutdown = Shutdown::new();
+    if let Err(error) = signals::request_on_signal(&shutdown) {
+        eprintln!("error: cannot listen for signals: {error}");
+        return Exit::Failed;
+    }
     let planned = Config::load(&args.config).and_then(|config| config.plan());
     let (plan, mut deployment) = match planned {
         Ok(planned) => planned,
@@ -44,11 +49,6 @@ pub(super) fn run(args: &RunArgs) -> Exit {
         }
     };
     deployment.slot = args.slot;
-    let shutdown = Shutdown::new();
-    if let Err(error) = signals::request_on_signal(&shutdown) {
-        eprintln!("error: cannot listen for signals: {error}");
-        return Exit::Failed;
-    }
     let settings = Settings {
         stages: args.stages.iter().copied().collect(),
         commit: Commit::Transactional,

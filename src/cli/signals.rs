@@ -2,6 +2,8 @@
 
 use std::io;
 
+use tokio::signal::unix::{SignalKind, signal};
+
 use crate::runtime::Shutdown;
 
 /// Requests the shutdown at the first SIGTERM or SIGINT; a second SIGINT ends the process at
@@ -12,18 +14,16 @@ use crate::runtime::Shutdown;
 pub(super) fn request_on_signal(shutdown: &Shutdown) -> io::Result<()> {
     let shutdown = shutdown.clone();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    // Registered before this returns: a signal that comes at once is heard too.
+    let (mut term, mut interrupt) = {
+        let _inside = runtime.enter();
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)
+    };
     let body = move || {
         runtime.block_on(async {
-            use tokio::signal::unix::{SignalKind, signal};
-            let (Ok(mut term), Ok(mut interrupt)) =
-                (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-            else {
-                tracing::error!("cannot listen for signals; stop by SIGKILL loses nothing");
-                return;
-            };
             tokio::select! {
-                _ = term.recv() => tracing::info!("SIGTERM: committing and leaving"),
-                _ = interrupt.recv() => tracing::info!("interrupt: committing and leaving"),
+                _ = term.recv() => tracing::info!("SIGTERM: stopping in order"),
+                _ = interrupt.recv() => tracing::info!("interrupt: stopping in order"),
             }
             shutdown.request();
             interrupt.recv().await;

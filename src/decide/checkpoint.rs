@@ -56,10 +56,7 @@ pub(super) fn entries(decide: &mut Decide) -> Vec<StateEntry> {
 
 fn all(decide: &Decide) -> BTreeMap<Vec<u8>, Vec<u8>> {
     let mut all = BTreeMap::new();
-    all.insert(
-        bytes(&Key::Clock),
-        bytes(&(decide.now_ms, &decide.closed, &decide.newest, decide.sequence)),
-    );
+    all.insert(bytes(&Key::Clock), bytes(&(decide.now_ms, &decide.closed, decide.sequence)));
     for (key, item) in &decide.queue {
         all.insert(bytes(&Key::Queued(key.clone())), bytes(item));
     }
@@ -83,7 +80,7 @@ pub(super) fn restore(decide: &mut Decide, key: &[u8], value: &[u8]) -> Result<(
     decide.saved.insert(key.to_vec(), xxh3_64(value));
     match read::<Key>(key, "key")? {
         Key::Clock => {
-            (decide.now_ms, decide.closed, decide.newest, decide.sequence) = read(value, "clock")?;
+            (decide.now_ms, decide.closed, decide.sequence) = read(value, "clock")?;
         }
         Key::Queued(key) => {
             decide.queue.insert(key, read(value, "queued item")?);

@@ -25,7 +25,7 @@ use self::incidents::{Incident, home, named_suspect};
 use crate::config::plan::Plan;
 use crate::event::finding::{Alarm, AlarmState, CellTable, FindingBatch, FindingItem, Subject};
 use crate::event::route::{Note, Outbox};
-use crate::event::time::EventTime;
+use crate::event::time::{EventTime, WindowSize};
 use crate::event::wire;
 use crate::stage::{Incoming, Restart, Stage, StateEntry};
 
@@ -50,8 +50,6 @@ pub struct Decide {
     connected: BTreeMap<Subject, Arc<BTreeSet<Subject>>>,
     now_ms: i64,
     closed: BTreeMap<Subject, EventTime>,
-    /// End of the newest window that something was said of, by subject.
-    newest: BTreeMap<Subject, EventTime>,
     sequence: u64,
     queue: BTreeMap<QueueKey, Queued>,
     evidence: Evidence,
@@ -68,7 +66,6 @@ impl Decide {
             plan,
             now_ms: i64::MIN,
             closed: BTreeMap::new(),
-            newest: BTreeMap::new(),
             sequence: 0,
             queue: BTreeMap::new(),
             evidence: Evidence::default(),
@@ -78,7 +75,7 @@ impl Decide {
     }
 
     fn take(&mut self, item: FindingItem, out: &mut Outbox) {
-        let (subject, window_end) = match &item {
+        let (subject, window, as_of) = match &item {
             FindingItem::Schema(change) => {
                 // Said at once, judged by nothing but what its contrasts will show.
                 self.evidence.schema(change);
@@ -94,16 +91,23 @@ impl Decide {
                 return;
             }
             FindingItem::Alarm(alarm) => {
-                (alarm.finding.series.subject.clone(), alarm.finding.window_end)
+                let finding = &alarm.finding;
+                let window = (finding.window_start, finding.window_end);
+                (finding.series.subject.clone(), window, finding.as_of)
             }
-            FindingItem::Contrast(finding) => (finding.series.subject.clone(), finding.window_end),
-            FindingItem::Cells(table) => (Subject::Model(table.model.clone()), table.window_end),
+            FindingItem::Contrast(finding) => {
+                let window = (finding.window_start, finding.window_end);
+                (finding.series.subject.clone(), window, finding.as_of)
+            }
+            FindingItem::Cells(table) => {
+                let window = (table.window_start, table.window_end);
+                (Subject::Model(table.model.clone()), window, table.as_of)
+            }
         };
-        // What outcomes say of an old window is judged with the newest window that has data: not
-        // with now, or the past would act once a topic falls silent.
-        let newest = self.newest.entry(subject.clone()).or_insert(window_end);
-        *newest = window_end.max(*newest);
-        let due = *newest;
+        // What outcomes say of an old window is judged with the window they had come by: not with
+        // now, or the past would act once a topic falls silent.
+        let size = WindowSize::from_ms(window.1.since_ms(window.0));
+        let due = size.map_or(window.1, |size| size.end_of(size.start_of(as_of.plus_ms(-1))));
         self.sequence += 1;
         let queued = Queued { arrived_ms: self.now_ms, item };
         self.queue.insert((due, subject, self.sequence), queued);

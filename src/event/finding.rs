@@ -177,6 +177,8 @@ pub struct Finding {
     pub window_start: EventTime,
     /// Window end.
     pub window_end: EventTime,
+    /// Event time up to which outcomes were counted; the window's end where none are.
+    pub as_of: EventTime,
     /// The verdict.
     pub verdict: Verdict,
     /// Name of the test, e.g. `minimum_effect_chi_square`.
@@ -342,6 +344,8 @@ pub struct CellTable {
     pub window_start: EventTime,
     /// Window end.
     pub window_end: EventTime,
+    /// Event time up to which outcomes are counted.
+    pub as_of: EventTime,
     /// Counts up from 0 with each telling of the same window.
     pub revision: u32,
     /// All source partitions had been read past the window.

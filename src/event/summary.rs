@@ -138,8 +138,35 @@ pub struct OutcomeDelta {
     pub window: EventTime,
     /// Which cell.
     pub key: ModelCellKey,
+    /// When these outcomes came, see [`outcome_age`].
+    pub age: u8,
     /// The counts.
     pub sums: OutcomeSums,
+}
+
+/// Steps of the horizon by which outcomes are told apart.
+pub const OUTCOME_AGES: u8 = 16;
+
+/// When an outcome came: sixteenths of the horizon after the end of its prediction's window,
+/// rounded up; 0 within the window, [`OUTCOME_AGES`] at the horizon or by its passing.
+///
+/// A window is judged by the outcomes up to an age, never by those that happen to have been read,
+/// so that the order of reading does not show.
+#[must_use]
+pub fn outcome_age(window_end: EventTime, time: EventTime, horizon_ms: i64) -> u8 {
+    let lag = i128::from(time.since_ms(window_end).max(0));
+    let steps = i128::from(OUTCOME_AGES);
+    let horizon = i128::from(horizon_ms.max(1));
+    let age = (lag * steps + horizon - 1) / horizon;
+    u8::try_from(age.min(steps)).unwrap_or(OUTCOME_AGES)
+}
+
+/// The time by which all outcomes of an age have come.
+#[must_use]
+pub fn outcome_age_end(window_end: EventTime, age: u8, horizon_ms: i64) -> EventTime {
+    let steps = i128::from(OUTCOME_AGES);
+    let lag = (i128::from(horizon_ms) * i128::from(age) + steps - 1) / steps;
+    window_end.plus_ms(i64::try_from(lag).unwrap_or(i64::MAX))
 }
 
 /// Confusion counts over labelled predictions.

@@ -25,7 +25,8 @@ pub(super) struct Cells {
 struct Cell {
     name: CellName,
     waiting: u64,
-    sums: OutcomeSums,
+    /// By [`crate::event::summary::outcome_age`].
+    sums: BTreeMap<u8, OutcomeSums>,
     touched: bool,
 }
 
@@ -35,8 +36,7 @@ impl Cells {
         if let Some(number) = self.numbers.get(&name) {
             return *number;
         }
-        let cell =
-            Cell { name: name.clone(), waiting: 0, sums: OutcomeSums::default(), touched: false };
+        let cell = Cell { name: name.clone(), waiting: 0, sums: BTreeMap::new(), touched: false };
         let number = if let Some(number) = self.free.pop() {
             self.slots[number as usize] = cell;
             number
@@ -62,28 +62,35 @@ impl Cells {
         }
     }
 
-    /// The sums of a cell, to add to.
-    pub(super) fn sums(&mut self, number: u32) -> &mut OutcomeSums {
+    /// Start of a cell's window.
+    pub(super) fn window(&self, number: u32) -> EventTime {
+        self.slots[number as usize].name.0
+    }
+
+    /// The sums of a cell for outcomes of an age, to add to.
+    pub(super) fn sums(&mut self, number: u32, age: u8) -> &mut OutcomeSums {
         let cell = &mut self.slots[number as usize];
         if !cell.touched {
             cell.touched = true;
             self.touched.push(number);
         }
-        &mut cell.sums
+        cell.sums.entry(age).or_default()
     }
 
-    /// What was added since the last call, in ascending order of cell.
-    pub(super) fn take(&mut self) -> Vec<(CellName, OutcomeSums)> {
+    /// What was added since the last call, in ascending order of cell and age.
+    pub(super) fn take(&mut self) -> Vec<(CellName, u8, OutcomeSums)> {
         let mut taken = Vec::with_capacity(self.touched.len());
         for number in std::mem::take(&mut self.touched) {
             let cell = &mut self.slots[number as usize];
-            taken.push((cell.name.clone(), std::mem::take(&mut cell.sums)));
+            for (age, sums) in std::mem::take(&mut cell.sums) {
+                taken.push((cell.name.clone(), age, sums));
+            }
             cell.touched = false;
             if cell.waiting == 0 {
                 self.give_up(number);
             }
         }
-        taken.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        taken.sort_unstable_by(|a, b| (&a.0, a.1).cmp(&(&b.0, b.1)));
         taken
     }
 
@@ -112,14 +119,14 @@ mod tests {
         let mut cells = Cells::default();
         let number = cells.number(name(0));
         cells.wait(number);
-        cells.sums(number).add(true, false);
+        cells.sums(number, 3).add(true, false);
 
         cells.leave(number);
         assert_eq!(cells.len(), 1);
         let taken = cells.take();
 
         assert_eq!(taken.len(), 1);
-        assert_eq!(taken[0].1.false_positives, 1);
+        assert_eq!((taken[0].1, taken[0].2.false_positives), (3, 1));
         assert_eq!(cells.len(), 0);
         assert!(cells.take().is_empty());
     }
@@ -129,10 +136,10 @@ mod tests {
         let mut cells = Cells::default();
         for window in [30, 10, 20] {
             let number = cells.number(name(window));
-            cells.sums(number).add(false, false);
+            cells.sums(number, 0).add(false, false);
         }
 
-        let windows: Vec<i64> = cells.take().iter().map(|((window, _), _)| window.0).collect();
+        let windows: Vec<i64> = cells.take().iter().map(|((window, _), ..)| window.0).collect();
 
         assert_eq!(windows, [10, 20, 30]);
     }

@@ -158,7 +158,13 @@ impl Join {
             }
             let partition = partition_of(subject.as_bytes(), SUMMARIES_PARTITIONS);
             deltas.entry(partition).or_default().extend(sums.into_iter().map(
-                |((window, key), sums)| OutcomeDelta { model: name.clone(), window, key, sums },
+                |((window, key), age, sums)| OutcomeDelta {
+                    model: name.clone(),
+                    window,
+                    key,
+                    age,
+                    sums,
+                },
             ));
         }
         deltas

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use crate::config::plan::{Absent, Covers, ModelPlan, OutcomePlan};
 use crate::event::fact::{OutcomeFact, PredictionFact};
 use crate::event::progress::Progress;
-use crate::event::summary::OutcomeSums;
+use crate::event::summary::{OUTCOME_AGES, OutcomeSums, outcome_age};
 use crate::event::time::EventTime;
 
 use super::cells::{CellName, Cells};
@@ -28,6 +28,7 @@ pub(super) struct ModelJoin {
     pair: Pair,
     sources: Sources,
     horizon_ms: i64,
+    window_ms: i64,
     /// How far behind its own partition's newest a fact may be and still be let through by
     /// observe: the clock stays behind by as much, so that no pair depends on reading order.
     disorder_ms: i64,
@@ -53,6 +54,7 @@ impl ModelJoin {
             sources: Sources::new([pair.predictions.as_str(), &pair.outcomes].into_iter()),
             pair,
             horizon_ms: outcomes.horizon_ms,
+            window_ms: model.window.ms(),
             disorder_ms: model.window.ms().saturating_add(model.lateness_ms),
             absent: outcomes.absent,
             covers: outcomes.covers,
@@ -103,9 +105,9 @@ impl ModelJoin {
             };
             if apart_ms(entry.time, fact.time) <= horizon_ms {
                 entry.state = State::Joined { positive };
+                let came = entry.time;
                 extend(entry, fact.time, horizon_ms);
-                self.cells.sums(cell).add(flagged, positive);
-                return;
+                return self.label(cell, came).add(flagged, positive);
             }
             life = life.max(entry.life.min(fact.time.plus_ms(horizon_ms.saturating_mul(2))));
             // What it inherits comes from facts before it, so it needs them after a crash.
@@ -137,7 +139,7 @@ impl ModelJoin {
             State::Prediction { flagged } if apart_ms(entry.time, fact.time) <= horizon_ms => {
                 let cell = entry.cell;
                 entry.state = State::Joined { positive };
-                self.cells.sums(cell).add(flagged, positive);
+                self.label(cell, fact.time).add(flagged, positive);
                 self.cells.leave(cell);
             }
             State::Outcome { positive: first } | State::Joined { positive: first } => {
@@ -176,7 +178,7 @@ impl ModelJoin {
                 // Where only flagged predictions are looked at, silence about another says nothing.
                 let awaited = *covers == Covers::All || flagged;
                 if *absent == Absent::NegativeAfterHorizon && awaited {
-                    let sums = cells.sums(entry.cell);
+                    let sums = cells.sums(entry.cell, OUTCOME_AGES);
                     sums.add(flagged, false);
                     sums.assumed += 1;
                 }
@@ -200,13 +202,20 @@ impl ModelJoin {
         });
     }
 
+    /// The sums an outcome that came at `time` belongs to.
+    fn label(&mut self, cell: u32, time: EventTime) -> &mut OutcomeSums {
+        let window_end = self.cells.window(cell).plus_ms(self.window_ms);
+        let age = outcome_age(window_end, time, self.horizon_ms);
+        self.cells.sums(cell, age)
+    }
+
     /// Adds to a count for operators.
     pub(super) fn count(&mut self, name: &'static str, n: u64) {
         *self.counts.entry(name).or_default() += n;
     }
 
-    /// What was labelled since the last call, in ascending order of cell.
-    pub(super) fn take_sums(&mut self) -> Vec<(CellName, OutcomeSums)> {
+    /// What was labelled since the last call, in ascending order of cell and age.
+    pub(super) fn take_sums(&mut self) -> Vec<(CellName, u8, OutcomeSums)> {
         self.cells.take()
     }
 

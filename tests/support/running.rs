@@ -55,6 +55,7 @@ impl Running {
     /// SIGTERM; gives how it ended and how long that took.
     pub fn terminate(mut self, within: Duration) -> (ExitStatus, Duration) {
         let id = self.child.id().to_string();
+        self.wait_until_it_listens(within);
         let asked = Instant::now();
         let sent = Command::new("kill").args(["-TERM", &id]).status().expect("kill runs");
         assert!(sent.success(), "SIGTERM to {id}");
@@ -65,6 +66,26 @@ impl Running {
             let waited = asked.elapsed();
             assert!(waited < within, "not gone {waited:?} after SIGTERM; {}", self.tail());
             std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Running {
+    /// Waits until the process catches SIGTERM, as the kernel tells: one that was only just
+    /// started would die of it.
+    fn wait_until_it_listens(&self, within: Duration) {
+        const SIGTERM_BIT: u64 = 1 << 14;
+        let path = format!("/proc/{}/status", self.child.id());
+        let started = Instant::now();
+        loop {
+            let status = std::fs::read_to_string(&path).unwrap_or_default();
+            let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+            let caught = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+            if caught.is_none_or(|caught| caught & SIGTERM_BIT != 0) {
+                return;
+            }
+            assert!(started.elapsed() < within, "never listens to SIGTERM; {}", self.tail());
+            std::thread::sleep(Duration::from_millis(5));
         }
     }
 }

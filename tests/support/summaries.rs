@@ -408,6 +408,8 @@ impl Bank {
                     model: "fraud".into(),
                     window: start,
                     key,
+                    // Outcomes come five hours later, of a horizon of six.
+                    age: 13,
                     sums: labels,
                 });
             }
