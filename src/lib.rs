@@ -56,10 +56,10 @@
 //!    `every_partition_downstream_gets_a_header_also_of_nothing`,
 //!    `every_commit_says_to_every_partition_how_far_it_has_come`,
 //!    `quiet_topic_ends_its_windows_with_now`.
-//! 2. **The same input says the same bytes.** Verdicts read integers, maxima and fixed point, and
-//!    what limits keep depends on hashes, so neither the order of partitions nor the number of
-//!    instances nor the place of commits shows. `the_same_records_give_the_same_bytes`,
-//!    `instances_splitting_partitions_merge_to_the_same`,
+//! 2. **The same input says the same bytes.** Verdicts read integers, maxima and fixed point,
+//!    limits keep what has the smallest hashes, and outcomes count by when they came, so neither
+//!    the order of partitions nor the number of instances nor the place of commits shows.
+//!    `the_same_records_give_the_same_bytes`, `instances_splitting_partitions_merge_to_the_same`,
 //!    `commits_at_any_boundary_merge_to_the_same`, `admission_does_not_depend_on_order`,
 //!    `any_interleaving_of_source_partitions_gives_the_same_sums`,
 //!    `any_order_of_reading_partitions_gives_the_same_verdicts`,
@@ -91,6 +91,7 @@
 //!    `partition_that_cannot_be_read_holds_the_watermark_for_a_while_only`.
 //! 9. **The past does not act.** Old windows are told as backfill and ask for nothing; a partition
 //!    far ahead waits, never the slowest. `the_past_does_not_act`,
+//!    `the_past_does_not_act_when_outcomes_come_after_a_topic_fell_silent`,
 //!    `a_partition_that_holds_the_oldest_window_open_is_never_ahead`,
 //!    `past_and_future_touch_neither_watermark_nor_summary`.
 //! 10. **Everything has a limit**, and reaching it is counted and does not bend a rate.
@@ -136,6 +137,10 @@
 //!   beforehand: still unbiased, and nothing to configure.
 //! - Decide's checkpoint lays out all of its state each time and writes entries whose hash differs.
 //!   It is small, and so nothing can be forgotten to be marked as changed.
+//! - Outcomes carry their age in sixteenths of the horizon, and a window matures at the first age
+//!   by which nine in ten are in. Taking those that happen to be read would make the rate of a
+//!   window depend on the order of reading; the price is up to a sixteenth of the horizon, and
+//!   waiting for the join's clock.
 //! - A schema version is compared with other versions of *its own producers* in the same window.
 //!   Against all, a producer that was always different looks like a change of schema.
 //! - A broken ledger is counted (`driftline_integrity_breach_total`) and reading goes on; it is no

@@ -145,7 +145,11 @@ pub fn run(
         metrics.watch_registry(registry.clone());
     }
     let watermarks = Watermarks::new(plan);
-    let bridge = bridge(received, (metrics, health, watermarks), settings.listener.clone());
+    let bridge = bridge(
+        received,
+        (metrics, health, watermarks, Learning::new(plan)),
+        settings.listener.clone(),
+    );
     start(&mut supervisor, plan, settings, (registry.as_ref(), &encoder));
     let result = supervisor.wait();
     if let Some(server) = server {
@@ -202,12 +206,11 @@ fn start(
 /// Turns what loops report into metrics, health and log lines, until the last loop is gone.
 fn bridge(
     reports: Receiver<Report>,
-    handles: (Metrics, Health, Watermarks),
+    handles: (Metrics, Health, Watermarks, Learning),
     listener: Option<Sender<Report>>,
 ) -> Option<std::thread::JoinHandle<()>> {
     let body = move || {
-        let (metrics, health, mut watermarks) = handles;
-        let mut progress = Learning::default();
+        let (metrics, health, mut watermarks, mut progress) = handles;
         for report in reports {
             take(&report, &metrics, &health);
             if let ReportKind::Committed { notes, lines, .. } = &report.kind {
@@ -259,24 +262,47 @@ fn take(report: &Report, metrics: &Metrics, health: &Health) {
 #[derive(Debug, Default)]
 struct Learning {
     told: BTreeSet<(String, bool, u32)>,
+    /// Length of each dataset's windows, milliseconds.
+    windows: BTreeMap<String, i64>,
+    /// End of the newest window closed, by subject.
+    ends: BTreeMap<String, i64>,
 }
 
 impl Learning {
+    fn new(plan: &Plan) -> Learning {
+        let windows = plan.datasets.values().map(|d| (d.name.clone(), d.window.ms()));
+        Learning { windows: windows.collect(), ..Learning::default() }
+    }
+
     fn tell(&mut self, note: &Note) {
-        let Note::Learning { dataset, layout, baseline_windows, baseline_windows_needed } = note
-        else {
-            return;
-        };
-        let windows = (*baseline_windows).min(*baseline_windows_needed);
-        if self.told.insert((dataset.clone(), *layout, windows)) {
-            let layout = u32::from(*layout);
-            tracing::info!(
-                dataset,
-                layout = format!("{layout}/1"),
-                baseline = format!("{windows}/{baseline_windows_needed}"),
-                "learning"
-            );
+        match note {
+            Note::WindowClosed { subject, end_ms, .. } => {
+                self.ends.insert(subject.clone(), *end_ms);
+            }
+            Note::Learning { dataset, layout, baseline_windows, baseline_windows_needed } => {
+                let have = (*baseline_windows).min(*baseline_windows_needed);
+                if self.told.insert((dataset.clone(), *layout, have)) {
+                    self.say(dataset, *layout, (have, *baseline_windows_needed));
+                }
+            }
+            Note::Undecodable { .. } | Note::Count { .. } => {}
         }
+    }
+
+    fn say(&self, dataset: &str, layout: bool, baseline: (u32, u32)) {
+        let (have, needed) = baseline;
+        let end = self.ends.get(&format!("dataset/{dataset}"));
+        let window = self.windows.get(dataset).copied().unwrap_or_default();
+        // The window after the baseline is the first to be judged, when it ends.
+        let left = i64::from(needed - have) + 1;
+        let verdict = end.map(|end| EventTime(*end).plus_ms(left.saturating_mul(window)));
+        tracing::info!(
+            dataset,
+            layout = format!("{}/1", u32::from(layout)),
+            baseline = format!("{have}/{needed}"),
+            first_verdict_about = verdict.map(|time| time.to_string()),
+            "learning"
+        );
     }
 }
 

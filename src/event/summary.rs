@@ -222,3 +222,35 @@ pub struct SampleDelta {
     /// The values with the smallest hashes.
     pub sample: Sample,
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn an_outcome_has_come_by_the_end_of_its_age_and_not_by_the_one_before(
+            end in -1_000_000_i64..1_000_000,
+            lag in -5_000_i64..5_000,
+            horizon in 1_i64..5_000,
+        ) {
+            let (end, time) = (EventTime(end), EventTime(end + lag.min(horizon)));
+            let age = outcome_age(end, time, horizon);
+
+            prop_assert!(age <= OUTCOME_AGES);
+            prop_assert!(time <= outcome_age_end(end, age, horizon));
+            if let Some(before) = age.checked_sub(1) {
+                prop_assert!(time > outcome_age_end(end, before, horizon).plus_ms(-1));
+            }
+        }
+    }
+
+    #[test]
+    fn the_last_age_ends_with_the_horizon() {
+        assert_eq!(outcome_age_end(EventTime(10), OUTCOME_AGES, 77), EventTime(87));
+        assert_eq!(outcome_age(EventTime(10), EventTime(9_999), 77), OUTCOME_AGES);
+        assert_eq!(outcome_age(EventTime(10), EventTime(3), 77), 0);
+    }
+}

@@ -9,7 +9,8 @@ pub struct SourceRecord<'a> {
     pub partition: i32,
     /// Offset.
     pub offset: i64,
-    /// Kafka timestamp of the record (create or append time), milliseconds.
+    /// Kafka timestamp of the record (create or append time), milliseconds; negative when it has
+    /// none.
     pub timestamp_ms: i64,
     /// Key.
     pub key: Option<&'a [u8]>,

@@ -100,7 +100,7 @@ pub(super) fn hand_in<M: Message>(observe: &mut Observe, message: &M, out: &mut 
         topic: message.topic(),
         partition: message.partition(),
         offset: message.offset(),
-        timestamp_ms: message.timestamp().to_millis().unwrap_or(0),
+        timestamp_ms: message.timestamp().to_millis().unwrap_or(-1),
         key: message.key(),
         payload: message.payload(),
         headers: &headers[..count],
