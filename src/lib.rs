@@ -137,10 +137,10 @@
 //!   beforehand: still unbiased, and nothing to configure.
 //! - Decide's checkpoint lays out all of its state each time and writes entries whose hash differs.
 //!   It is small, and so nothing can be forgotten to be marked as changed.
-//! - Outcomes carry their age in sixteenths of the horizon, and a window matures at the first age
-//!   by which nine in ten are in. Taking those that happen to be read would make the rate of a
-//!   window depend on the order of reading; the price is up to a sixteenth of the horizon, and
-//!   waiting for the join's clock.
+//! - Outcomes carry their age, in steps of a quarter up to the horizon, and a window matures at
+//!   the first age by which nine in ten are in. Taking those that happen to be read would make the
+//!   rate of a window depend on the order of reading; the price is a wait of up to a quarter of
+//!   what the outcomes took, and for the join's clock.
 //! - A schema version is compared with other versions of *its own producers* in the same window.
 //!   Against all, a producer that was always different looks like a change of schema.
 //! - A broken ledger is counted (`driftline_integrity_breach_total`) and reading goes on; it is no

@@ -145,27 +145,38 @@ pub struct OutcomeDelta {
 }
 
 /// Steps of the horizon by which outcomes are told apart.
-pub const OUTCOME_AGES: u8 = 16;
+pub const OUTCOME_AGES: u8 = 24;
 
-/// When an outcome came: sixteenths of the horizon after the end of its prediction's window,
-/// rounded up; 0 within the window, [`OUTCOME_AGES`] at the horizon or by its passing.
+/// Where each age ends, in 65,536ths of the horizon: each a quarter longer than the one before, so
+/// that judging waits at most that much longer than the outcomes took, whatever the horizon.
+const AGE_ENDS: [i64; OUTCOME_AGES as usize + 1] = {
+    let mut ends = [0; OUTCOME_AGES as usize + 1];
+    let mut age = OUTCOME_AGES as usize;
+    let mut end = 65_536;
+    while age > 0 {
+        ends[age] = end;
+        end = end * 4 / 5;
+        age -= 1;
+    }
+    ends
+};
+
+/// When an outcome came after the end of its prediction's window: 0 within the window, 1 within
+/// the first 0.6 % of the horizon, [`OUTCOME_AGES`] with the horizon or by its passing.
 ///
 /// A window is judged by the outcomes up to an age, never by those that happen to have been read,
 /// so that the order of reading does not show.
 #[must_use]
 pub fn outcome_age(window_end: EventTime, time: EventTime, horizon_ms: i64) -> u8 {
-    let lag = i128::from(time.since_ms(window_end).max(0));
-    let steps = i128::from(OUTCOME_AGES);
-    let horizon = i128::from(horizon_ms.max(1));
-    let age = (lag * steps + horizon - 1) / horizon;
-    u8::try_from(age.min(steps)).unwrap_or(OUTCOME_AGES)
+    let come = |age: &u8| time <= outcome_age_end(window_end, *age, horizon_ms);
+    (0..OUTCOME_AGES).find(come).unwrap_or(OUTCOME_AGES)
 }
 
 /// The time by which all outcomes of an age have come.
 #[must_use]
 pub fn outcome_age_end(window_end: EventTime, age: u8, horizon_ms: i64) -> EventTime {
-    let steps = i128::from(OUTCOME_AGES);
-    let lag = (i128::from(horizon_ms) * i128::from(age) + steps - 1) / steps;
+    let end = i128::from(AGE_ENDS[usize::from(age.min(OUTCOME_AGES))]);
+    let lag = (i128::from(horizon_ms) * end + 65_535) / 65_536;
     window_end.plus_ms(i64::try_from(lag).unwrap_or(i64::MAX))
 }
 
@@ -242,7 +253,7 @@ mod tests {
             prop_assert!(age <= OUTCOME_AGES);
             prop_assert!(time <= outcome_age_end(end, age, horizon));
             if let Some(before) = age.checked_sub(1) {
-                prop_assert!(time > outcome_age_end(end, before, horizon).plus_ms(-1));
+                prop_assert!(time > outcome_age_end(end, before, horizon));
             }
         }
     }

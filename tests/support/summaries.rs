@@ -409,7 +409,7 @@ impl Bank {
                     window: start,
                     key,
                     // Outcomes come five hours later, of a horizon of six.
-                    age: 13,
+                    age: 23,
                     sums: labels,
                 });
             }
