@@ -360,11 +360,8 @@ impl Dataset {
     /// How far it has come, when that has moved since it was told last.
     pub(super) fn frontier(&mut self, moment: &Moment<'_>) -> Option<EventTime> {
         let Moment { plan, watermark, .. } = moment;
-        let frontier = watermark.frontier(plan.window, plan.lateness_ms);
-        if self.core.told_through >= Some(frontier) {
-            return None;
-        }
-        self.core.told_through = Some(frontier);
+        let told = &mut self.core.told_through;
+        let frontier = watermark.frontier(plan.window, plan.lateness_ms, told)?;
         self.touched.push(Part::Core);
         Some(frontier)
     }

@@ -61,9 +61,16 @@ pub(super) struct Watermark {
 }
 
 impl Watermark {
-    /// The end of the newest window that has ended, with anything in it or not.
-    pub(super) fn frontier(self, window: WindowSize, lateness_ms: i64) -> EventTime {
-        window.start_of(self.time.plus_ms(lateness_ms.saturating_neg()))
+    /// The end of the newest window that has ended, with anything in it or not, when that is
+    /// later than what was `told` last; then it counts as told.
+    pub(super) fn frontier(
+        self,
+        window: WindowSize,
+        lateness_ms: i64,
+        told: &mut Option<EventTime>,
+    ) -> Option<EventTime> {
+        let frontier = window.start_of(self.time.plus_ms(lateness_ms.saturating_neg()));
+        (*told < Some(frontier)).then(|| *told.insert(frontier))
     }
 }
 

@@ -5,9 +5,8 @@
 
 use std::time::Duration;
 
-use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -15,33 +14,19 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use super::WatchError;
 use crate::config::deployment::KafkaAccess;
 use crate::observe::SourceRecord;
+use crate::runtime::Onlooker;
 
 /// For one answer about a topic.
 const ANSWER: Duration = Duration::from_secs(10);
 /// Headers handed on.
 const HEADERS_MAX: usize = 16;
 
-/// Its errors come back from `poll`.
-struct Quiet;
-
-impl ClientContext for Quiet {
-    fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(%error, reason, "kafka");
-    }
-
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        tracing::debug!(?level, facility, message, "kafka");
-    }
-}
-
-impl ConsumerContext for Quiet {}
-
 /// Reads one topic.
 pub struct TopicReader {
     name: String,
     brokers: String,
     partitions: Vec<i32>,
-    consumer: BaseConsumer<Quiet>,
+    consumer: BaseConsumer<Onlooker>,
 }
 
 impl std::fmt::Debug for TopicReader {
@@ -217,7 +202,7 @@ impl TopicReader {
     }
 }
 
-fn consumer(access: &KafkaAccess) -> KafkaResult<BaseConsumer<Quiet>> {
+fn consumer(access: &KafkaAccess) -> KafkaResult<BaseConsumer<Onlooker>> {
     let mut config = ClientConfig::new();
     config.set_log_level(RDKafkaLogLevel::Warning).set("client.id", "driftline-watch");
     for (name, value) in &access.properties {
@@ -234,5 +219,5 @@ fn consumer(access: &KafkaAccess) -> KafkaResult<BaseConsumer<Quiet>> {
         .set("auto.offset.reset", "earliest")
         .set("fetch.queue.backoff.ms", "5")
         .set("queued.max.messages.kbytes", "16384")
-        .create_with_context(Quiet)
+        .create_with_context(Onlooker)
 }

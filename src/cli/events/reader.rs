@@ -8,14 +8,14 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use crate::config::deployment::KafkaAccess;
+use crate::runtime::Onlooker;
 
 use super::Since;
 
@@ -98,7 +98,7 @@ pub(super) struct Reader {
 
 struct Topic {
     name: String,
-    consumer: BaseConsumer<Quiet>,
+    consumer: BaseConsumer<Onlooker>,
     partitions: BTreeMap<i32, Partition>,
 }
 
@@ -113,22 +113,6 @@ impl Partition {
         self.waiting.is_empty() && !self.at_end
     }
 }
-
-/// Its errors come back from `poll`.
-struct Quiet;
-
-impl ClientContext for Quiet {
-    fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(%error, reason, "kafka");
-    }
-
-    /// What matters comes back as an error of a call, and is said once.
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        tracing::debug!(?level, facility, message, "kafka");
-    }
-}
-
-impl ConsumerContext for Quiet {}
 
 impl Reader {
     /// Assigns all partitions of the topics that exist.
@@ -223,7 +207,7 @@ impl Reader {
     }
 }
 
-fn consumer(access: &KafkaAccess) -> Result<BaseConsumer<Quiet>, KafkaError> {
+fn consumer(access: &KafkaAccess) -> Result<BaseConsumer<Onlooker>, KafkaError> {
     let mut config = ClientConfig::new();
     config.set_log_level(RDKafkaLogLevel::Warning).set("client.id", "driftline-events");
     for (name, value) in &access.properties {
@@ -240,11 +224,11 @@ fn consumer(access: &KafkaAccess) -> Result<BaseConsumer<Quiet>, KafkaError> {
         // Where retention has taken the offset meanwhile.
         .set("auto.offset.reset", "earliest")
         .set("queued.max.messages.kbytes", "8192")
-        .create_with_context(Quiet)
+        .create_with_context(Onlooker)
 }
 
 fn partitions(
-    consumer: &BaseConsumer<Quiet>,
+    consumer: &BaseConsumer<Onlooker>,
     access: &KafkaAccess,
     topic: &str,
 ) -> Result<Vec<i32>, ReadError> {
@@ -256,7 +240,7 @@ fn partitions(
 }
 
 fn assign(
-    consumer: &BaseConsumer<Quiet>,
+    consumer: &BaseConsumer<Onlooker>,
     topic: &str,
     partitions: &[i32],
     since: Since,
