@@ -21,14 +21,19 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use driftline::config::plan::{
     DatasetPlan, FieldSelection, Limits, Locator, Plan, TimeBounds, TimeSource,
 };
+use driftline::config::values::{ValuesKey, ValuesPlan};
 use driftline::event::layout::{Layout, LayoutUpdate};
 use driftline::event::route::Outbox;
+use driftline::event::summary::SummaryBatch;
 use driftline::event::time::{EventTime, WindowSize};
+use driftline::event::wire::decode;
 use driftline::observe::{Observe, RegisteredSchema, SchemaAnswer, SourceRecord, Taken};
-use driftline::sketch::{FieldLayout, Sample, SampleValue, category_hash};
+use driftline::sketch::{FieldLayout, Sample};
 
 const RECORDS: usize = 2_000;
 const NOW: i64 = 1_700_000_000_000;
+/// Not a secret: a text as long as a key.
+const KEY: &str = "0123456789abcdef0123456789abcdef";
 
 struct Counting;
 
@@ -163,6 +168,7 @@ fn plan() -> Plan {
         models: BTreeMap::new(),
         act_within_ms: 1,
         hold_max_ms: 1,
+        values: ValuesPlan::default(),
         limits: Limits {
             memory_bytes: 1 << 29,
             cells_per_window: 64,
@@ -178,24 +184,17 @@ fn plan() -> Plan {
     }
 }
 
-/// Layouts as assess would learn them from these rows.
-fn layout(rows: &[Row]) -> LayoutUpdate {
+/// Layouts as assess would learn them from what an instance says of these records.
+fn layout(payloads: &[Vec<u8>], key: Option<&str>) -> LayoutUpdate {
+    let mut reader = Reader::new(None, key);
+    reader.read(payloads);
+    reader.observe.commit(&mut reader.out);
     let mut samples: BTreeMap<String, Sample> = BTreeMap::new();
-    for (i, row) in rows.iter().enumerate() {
-        let mut add = |path: String, value: SampleValue| {
-            samples.entry(path).or_default().add(i as u64, value);
-        };
-        let category =
-            |text: &str| SampleValue::Category { hash: category_hash(text.as_bytes()), text: None };
-        add("id".into(), category(&row.id));
-        for (j, value) in row.doubles.iter().enumerate() {
-            add(format!("d{j}"), SampleValue::Number(*value));
-        }
-        for (j, value) in row.longs.iter().enumerate() {
-            add(format!("l{j}"), SampleValue::Number(*value as f64));
-        }
-        for (j, text) in row.texts.iter().enumerate() {
-            add(format!("t{j}"), category(text));
+    for message in &reader.out.messages {
+        if let Ok(batch) = decode::<SummaryBatch>(&message.payload) {
+            for delta in batch.samples {
+                samples.entry(delta.field).or_default().merge(&delta.sample);
+            }
         }
     }
     let learn = |(path, sample): (String, Sample)| Some((path, FieldLayout::learn(&sample)?));
@@ -219,8 +218,10 @@ struct Reader {
 }
 
 impl Reader {
-    fn new(layout: Option<&LayoutUpdate>) -> Reader {
-        let mut observe = Observe::new(Arc::new(plan()));
+    fn new(layout: Option<&LayoutUpdate>, key: Option<&str>) -> Reader {
+        let mut plan = plan();
+        plan.values.key = key.and_then(ValuesKey::new);
+        let mut observe = Observe::new(Arc::new(plan));
         for partition in 0..2 {
             observe.assign("orders", partition, 2, 0, "");
         }
@@ -231,6 +232,7 @@ impl Reader {
                 schema: schema(),
                 subject: None,
                 number: None,
+                tags: BTreeMap::new(),
             }),
         );
         if let Some(layout) = layout {
@@ -266,15 +268,17 @@ fn throughput(criterion: &mut Criterion) {
     let rows = rows();
     let bodies = avro_bodies(&rows);
     let (avro, json) = (framed(&bodies), json_bodies(&rows));
-    let layout = layout(&rows);
+    let (learnt, keyed) = (layout(&avro, None), layout(&avro, Some(KEY)));
     let mut group = criterion.benchmark_group("observe");
     group.throughput(Throughput::Elements(RECORDS as u64));
-    for (name, payloads, layout) in [
-        ("avro, 20 fields", &avro, Some(&layout)),
-        ("avro, 20 fields, learning", &avro, None),
-        ("json, 20 fields", &json, Some(&layout)),
+    for (name, payloads, layout, key) in [
+        ("avro, 20 fields", &avro, Some(&learnt), None),
+        ("avro, 20 fields, hashes with a key", &avro, Some(&keyed), Some(KEY)),
+        ("avro, 20 fields, learning", &avro, None, None),
+        ("json, 20 fields", &json, Some(&learnt), None),
+        ("json, 20 fields, hashes with a key", &json, Some(&keyed), Some(KEY)),
     ] {
-        let mut reader = Reader::new(layout);
+        let mut reader = Reader::new(layout, key);
         reader.read(payloads);
         reader.observe.commit(&mut reader.out);
         group.bench_function(name, |bencher| bencher.iter(|| reader.read(payloads)));
@@ -290,7 +294,7 @@ fn throughput(criterion: &mut Criterion) {
             }
         });
     });
-    let mut reader = Reader::new(Some(&layout));
+    let mut reader = Reader::new(Some(&learnt), None);
     group.bench_function("avro, with a commit every 2000 records", |bencher| {
         bencher.iter(|| {
             reader.read(&avro);
@@ -306,9 +310,9 @@ fn throughput(criterion: &mut Criterion) {
 fn allocations(_: &mut Criterion) {
     let rows = rows();
     let (avro, json) = (framed(&avro_bodies(&rows)), json_bodies(&rows));
-    let layout = layout(&rows);
+    let layout = layout(&avro, Some(KEY));
     for (name, payloads) in [("avro", &avro), ("json", &json)] {
-        let mut reader = Reader::new(Some(&layout));
+        let mut reader = Reader::new(Some(&layout), Some(KEY));
         for _ in 0..2 {
             reader.read(payloads);
             reader.observe.commit(&mut reader.out);

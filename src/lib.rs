@@ -103,6 +103,10 @@
 //! 11. **No rows are kept.** Of values there are counts in bins, and texts only as far as a field's
 //!     policy allows. `texts_are_kept_as_the_policy_says`, `a_long_text_is_never_kept`,
 //!     `texts_are_not_kept_when_there_are_more_than_the_dictionary_holds`,
+//!     `a_hashed_value_leaves_under_the_key_alone`,
+//!     `more_than_64_values_leave_as_hashes_with_a_key_and_not_at_all_without`,
+//!     `a_dropped_field_is_counted_by_presence_and_breaches`,
+//!     `a_field_the_registry_tags_is_silent_from_the_first_record_on`,
 //!     `secrets_are_in_no_output`. That log lines carry no payload is held by review.
 //!
 //! Statistics and attribution are held to values computed elsewhere (`tests/golden.rs`), internal
@@ -146,8 +150,8 @@
 //! - A broken ledger is counted (`driftline_integrity_breach_total`) and reading goes on; it is no
 //!   incident yet, and does not stop its partition.
 //! - Counts under another definition of a dataset are counted and passed over; they do not drain.
-//! - Hashes of category values have no key yet, and registry tags are not read: `drop` is the way
-//!   for values that must not be guessed.
+//! - Without a key of values, what a field has beyond 64 of them is not hashed but left out: an
+//!   unkeyed hash can be guessed, and a key made up by a process would differ from the next one's.
 //! - Predictions and outcomes are not paced against each other in reading; the join's limit bounds
 //!   what that can cost.
 

@@ -12,3 +12,5 @@ mod models;
 mod outcomes_of_records;
 #[path = "observe_behaviour/support.rs"]
 mod support;
+#[path = "observe_behaviour/values.rs"]
+mod values;

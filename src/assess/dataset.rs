@@ -15,7 +15,7 @@ use super::judge::{self, Frame};
 use super::ledger::Watermark;
 use super::schema;
 use super::window::{Total, Window};
-use crate::config::plan::{DatasetPlan, Limits};
+use crate::config::plan::{DatasetPlan, Limits, ValuePolicy};
 use crate::event::finding::{BaselineRef, Finding, FindingItem, SchemaChange, Subject, Verdict};
 use crate::event::layout::{Layout, LayoutUpdate};
 use crate::event::route::{Note, Outbox, Outgoing, Route};
@@ -23,7 +23,7 @@ use crate::event::schema::SchemaSeen;
 use crate::event::summary::{DatasetDelta, SampleDelta};
 use crate::event::time::EventTime;
 use crate::event::wire;
-use crate::sketch::{FieldLayout, Sample};
+use crate::sketch::{DICTIONARY_MAX, FieldLayout, Sample};
 
 /// Closed windows kept for amendments and as a reference for versions without a contrast.
 const KEPT_WINDOWS: usize = 4;
@@ -78,6 +78,8 @@ struct Version {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Moment<'a> {
     pub(super) plan: &'a DatasetPlan,
+    /// There is a key for hashes of values.
+    pub(super) keyed: bool,
     pub(super) watermark: Watermark,
     /// Highest event time heard of.
     pub(super) newest: EventTime,
@@ -312,7 +314,7 @@ impl Dataset {
             let fields: BTreeMap<String, FieldLayout> = self
                 .samples
                 .iter()
-                .filter_map(|(path, sample)| Some((path.clone(), FieldLayout::learn(sample)?)))
+                .filter_map(|(path, sample)| Some((path.clone(), learn(path, sample, moment)?)))
                 .collect();
             let bytes = postcard::to_stdvec(&fields).expect("a Vec grows");
             let size = moment.plan.window;
@@ -365,4 +367,12 @@ impl Dataset {
         self.touched.push(Part::Core);
         Some(frontier)
     }
+}
+
+/// The layout of a field. Each instance of observe keeps few values; where all of them together
+/// kept many and there is no key, none of them may stay.
+fn learn(path: &str, sample: &Sample, moment: &Moment<'_>) -> Option<FieldLayout> {
+    let policy = moment.plan.fields.named(path).map_or(ValuePolicy::Auto, |field| field.values);
+    let few = sample.categories() <= DICTIONARY_MAX;
+    (few || moment.keyed || policy != ValuePolicy::Auto).then(|| FieldLayout::learn(sample))?
 }

@@ -170,7 +170,8 @@ impl Assess {
         let (Some(watermark), Some(newest)) = (watermark, self.ledger.newest(&config.topic)) else {
             return;
         };
-        let moment = dataset::Moment { plan: config, watermark, newest };
+        let keyed = plan.values.key.is_some();
+        let moment = dataset::Moment { plan: config, keyed, watermark, newest };
         while let Some(start) = dataset.due(&moment) {
             batch.items.extend(dataset.close(start, &moment, out));
         }

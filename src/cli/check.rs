@@ -14,8 +14,9 @@ use crate::config::deployment::Deployment;
 use crate::config::estimate;
 use crate::config::plan::{
     Absent, Covers, DatasetPlan, Decision, FieldSelection, Locator, ModelPlan, OutcomePlan, Plan,
-    TimeSource,
+    TimeSource, ValuePolicy,
 };
+use crate::config::values::Keeps;
 use crate::config::{Bytes, Config, Millis};
 use crate::observe::Observe;
 use crate::registry;
@@ -124,9 +125,34 @@ fn write_all(out: &mut String, plan: &Plan, deployment: &Deployment) -> fmt::Res
         "  holds      windows open at most {} for a partition that cannot be read",
         millis(plan.hold_max_ms)
     )?;
+    write_values(out, plan, deployment)?;
     plan.datasets.values().try_for_each(|dataset| write_dataset(out, dataset))?;
     plan.models.values().try_for_each(|model| write_model(out, plan, model))?;
     write_limits(out, plan)
+}
+
+fn write_values(out: &mut String, plan: &Plan, deployment: &Deployment) -> fmt::Result {
+    let values = &plan.values;
+    match &values.key {
+        Some(key) => writeln!(out, "  values     hashed with key {:016x}", key.id())?,
+        None => writeln!(
+            out,
+            "  values     no key: where a field has more than 64, its presence alone is counted"
+        )?,
+    }
+    if deployment.registry.is_some() && !values.drop_tags.is_empty() {
+        let tags = values.drop_tags.join(", ");
+        writeln!(
+            out,
+            "  silent     fields the registry tags {tags}, unless `values` says otherwise"
+        )?;
+    }
+    let kept = match values.quarantine {
+        Keeps::Full => "whole records",
+        Keeps::Hash => "hashes of records",
+        Keeps::None => "the places of records alone",
+    };
+    writeln!(out, "  quarantine keeps {kept}")
 }
 
 fn write_dataset(out: &mut String, dataset: &DatasetPlan) -> fmt::Result {
@@ -188,12 +214,25 @@ fn write_fields(out: &mut String, dataset: &DatasetPlan) -> fmt::Result {
             said.push(format!("one of {}", field.allowed.join(", ")));
         }
         said.push(format!("values {:?}", field.values).to_lowercase());
+        if field.values == ValuePolicy::Drop && names_cells(dataset, path) {
+            said.push("though told as part of cells".to_owned());
+        }
         writeln!(out, "    {path}: {}", said.join(", "))?;
     }
     if dataset.quarantine_breaches {
         writeln!(out, "  breaches   are set aside in quarantine")?;
     }
     Ok(())
+}
+
+/// Whether the values of a field are told in the names or times of cells.
+fn names_cells(dataset: &DatasetPlan, path: &str) -> bool {
+    let time = match &dataset.event_time {
+        TimeSource::At(place) => Some(place),
+        TimeSource::Record => None,
+    };
+    let places = time.into_iter().chain(&dataset.producer).chain(&dataset.schema_version);
+    places.into_iter().any(|place| matches!(place, Locator::Field(known) if known == path))
 }
 
 fn write_model(out: &mut String, plan: &Plan, model: &ModelPlan) -> fmt::Result {

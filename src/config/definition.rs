@@ -6,7 +6,8 @@
 //!
 //! - dataset: topic, places of event time, producer and schema version, window, lateness,
 //!   bounds, the list of `only`, whether breaches are set aside, and of each field its kind,
-//!   contract (required, min, max, allowed) and what may be remembered;
+//!   contract (required, min, max, allowed) and what may be remembered; where there is a key of
+//!   values, which one; and the registry tags that silence a field, where they are not the usual;
 //! - model: topic and places of predictions, decision, exposure, window, lateness, bounds, and
 //!   topic, places, positive labels, coverage, absence and horizon of outcomes.
 //!
@@ -21,9 +22,10 @@ use super::plan::{
     DatasetPlan, Decision, FieldPlan, FieldSelection, Locator, ModelPlan, OutcomePlan,
     PredictionPlan, TimeBounds, TimeSource,
 };
+use super::values::ValuesPlan;
 
 /// The definition of a dataset; its own `definition` is not read.
-pub(crate) fn of_dataset(plan: &DatasetPlan) -> u64 {
+pub(crate) fn of_dataset(plan: &DatasetPlan, values: &ValuesPlan) -> u64 {
     let mut text = Canonical::new("dataset/1");
     text.line("topic", &*plan.topic);
     text.line("event_time", time(&plan.event_time));
@@ -38,6 +40,12 @@ pub(crate) fn of_dataset(plan: &DatasetPlan) -> u64 {
     text.line("fields", selection);
     for (path, field) in fields {
         text.field(path, field, selection == "only");
+    }
+    if let Some(key) = &values.key {
+        text.line("values.key", format!("{:016x}", key.id()));
+    }
+    if values.drop_tags != ValuesPlan::default().drop_tags {
+        text.line("values.drop_tags", values.drop_tags.clone());
     }
     text.hash()
 }

@@ -18,6 +18,7 @@ mod secret;
 mod substitute;
 mod tree;
 mod validate;
+pub mod values;
 pub mod written;
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use super::values::ValuesPlan;
 use crate::event::time::WindowSize;
 
 /// What to watch and how.
@@ -20,6 +21,8 @@ pub struct Plan {
     pub act_within_ms: i64,
     /// How long a partition that cannot be read holds a watermark. *Units*: milliseconds.
     pub hold_max_ms: i64,
+    /// What may be remembered of values.
+    pub values: ValuesPlan,
     /// Upper bound of what each stage may hold.
     pub limits: Limits,
 }
@@ -164,14 +167,15 @@ pub enum WantedKind {
 /// What may be remembered of a value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ValuePolicy {
-    /// Up to 64 values of a field are kept as text, more as hashes.
+    /// Up to 64 values of a field are kept as text, more as hashes where there is a key; nothing
+    /// where the registry tags the field.
     #[default]
     Auto,
     /// Kept as text.
     Keep,
     /// Hashes alone.
     Hash,
-    /// Nothing: counters alone.
+    /// Nothing: counted by presence and by breaches of its contract.
     Drop,
 }
 

@@ -2,6 +2,7 @@
 
 use super::deployment::Secret;
 use super::plan::{Decision, FieldSelection, Locator, TimeSource, ValuePolicy, WantedKind};
+use super::values::Keeps;
 use super::*;
 
 const FULL: &str = r#"
@@ -11,6 +12,7 @@ kafka:
   security: { protocol: SASL_SSL, mechanism: SCRAM-SHA-512, username: me, password: "${PASS}" }
   properties: { socket.keepalive.enable: true }
 registry: { url: ["http://one:8081/", "http://two:8081"] }
+values: { secret_key: "${VALUES_KEY}", drop_tags: [GDPR], quarantine: hash }
 datasets:
   orders:
     topic: orders
@@ -55,6 +57,7 @@ fn config(text: &str) -> Result<Config, ConfigError> {
     let env = |name: &str| match name {
         "KAFKA" => Some("broker:9092".to_owned()),
         "PASS" => Some("hunter2".to_owned()),
+        "VALUES_KEY" => Some("hunter2 hunter2 hunter2 hunter2 hunter2".to_owned()),
         "LIMIT" => Some("0.25".to_owned()),
         _ => None,
     };
@@ -119,6 +122,8 @@ fn what_is_written_is_in_the_plan() {
     assert_eq!(fields["country"].kind, Some(WantedKind::Category));
     assert_eq!(fields["country"].allowed, ["DE", "7", "true"]);
     assert_eq!(fields["card"].values, ValuePolicy::Hash);
+    assert!(plan.values.key.is_some());
+    assert_eq!((plan.values.drop_tags, plan.values.quarantine), (vec!["GDPR".into()], Keeps::Hash));
     assert!(plan.datasets["clicks"].fields.watches("amount"));
     assert!(!plan.datasets["clicks"].fields.watches("other"));
     let fraud = &plan.models["fraud"];
@@ -475,6 +480,6 @@ fn the_definition_follows_meaning_alone() {
 fn the_definition_is_the_same_in_every_build() {
     let (plan, _) = plan(FULL);
 
-    assert_eq!(plan.datasets["orders"].definition, 14_374_644_552_536_302_271);
+    assert_eq!(plan.datasets["orders"].definition, 2_907_708_104_621_233_417);
     assert_eq!(plan.models["fraud"].definition, 4_643_645_696_429_564_056);
 }

@@ -1,5 +1,7 @@
 //! What the runtime and observe say to each other besides records and messages.
 
+use std::collections::BTreeMap;
+
 use crate::event::progress::Progress;
 
 /// What became of a record handed to [`super::Observe::record`].
@@ -27,6 +29,8 @@ pub struct RegisteredSchema {
     pub subject: Option<String>,
     /// Version number within the subject, where known.
     pub number: Option<u32>,
+    /// Tags by path pattern, from the schema's metadata; those within its text are not here.
+    pub tags: BTreeMap<String, Vec<String>>,
 }
 
 /// What the registry says of a schema id.

@@ -102,17 +102,29 @@ impl FieldCell {
     }
 
     /// Gives it its kind and room for its bins. Until the kind is known only nulls are counted.
+    #[inline]
     pub(super) fn open(&mut self, kind: Option<FieldKind>, layout: Option<&FieldLayout>) {
-        if self.open {
-            return;
-        }
         let Some(kind) = kind else {
             return;
         };
+        if self.open {
+            if kind != self.summary.kind {
+                self.mix(kind);
+            }
+            return;
+        }
         self.open = true;
         self.summary.kind = kind;
         self.summary.bins.clear();
         self.summary.bins.resize(layout.map_or(0, FieldLayout::bins), 0);
+    }
+
+    /// Values of another kind come to it: those of schemas that tell values and of schemas that
+    /// must not, met in the cell of others. Neither side's bins count then, as in a merge.
+    #[cold]
+    fn mix(&mut self, kind: FieldKind) {
+        self.summary.kind = self.summary.kind.min(kind);
+        self.summary.bins.clear();
     }
 
     /// Something was counted.

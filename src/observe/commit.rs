@@ -10,7 +10,6 @@ use super::dataset::Dataset;
 use super::engine::Engine;
 use super::model::Model;
 use super::pack::{FactMessages, Summaries};
-use crate::config::plan::ValuePolicy;
 use crate::event::cell::CellKey;
 use crate::event::fact::{FactCell, OutcomeFact, PredictionFact};
 use crate::event::finding::Subject;
@@ -72,15 +71,15 @@ fn tell_dataset(dataset: &mut Dataset, messages: &mut Summaries<'_>) {
     }
     for index in order {
         let field = &mut dataset.fields[index];
-        if field.sampler.pending() == 0 || field.policy() == ValuePolicy::Drop {
+        if field.sampler.pending() == 0 {
             continue;
         }
-        let policy = field.policy();
+        let (policy, alone) = (field.policy(), field.naming.leaves_alone());
         messages.sample(SampleDelta {
             dataset: dataset.plan.name.clone(),
             definition: dataset.plan.definition,
             field: field.path.clone(),
-            sample: field.sampler.drain(policy),
+            sample: field.sampler.drain(policy, alone),
         });
     }
 }

@@ -52,8 +52,13 @@ impl Rule {
     }
 }
 
-/// The kind a first value gives its field; `None` where it says nothing.
-pub(super) fn kind_of(slot: Slot<'_>, wanted: Option<WantedKind>) -> Option<FieldKind> {
+/// The kind a first value gives its field; `None` where it says nothing. With `hashed`, a number
+/// is a category: a hash has no size.
+pub(super) fn kind_of(
+    slot: Slot<'_>,
+    wanted: Option<WantedKind>,
+    hashed: bool,
+) -> Option<FieldKind> {
     match wanted {
         Some(WantedKind::Numeric) => return Some(FieldKind::Numeric),
         Some(WantedKind::Category) => return Some(FieldKind::Category),
@@ -61,6 +66,7 @@ pub(super) fn kind_of(slot: Slot<'_>, wanted: Option<WantedKind>) -> Option<Fiel
     }
     match slot {
         Slot::Absent | Slot::Null | Slot::Composite => None,
+        Slot::Integer(_) | Slot::Float(_) if hashed => Some(FieldKind::Category),
         Slot::Integer(_) | Slot::Float(_) => Some(FieldKind::Numeric),
         Slot::Bool(_) | Slot::Text(_) => Some(FieldKind::Category),
         Slot::TimeMs(_) => Some(FieldKind::Time),
@@ -68,8 +74,8 @@ pub(super) fn kind_of(slot: Slot<'_>, wanted: Option<WantedKind>) -> Option<Fiel
     }
 }
 
-/// How a value of a field of `kind` is counted. With `convert`, a kind was asked for by
-/// configuration: text is parsed as a number, and a number is a category by its text.
+/// How a value of a field of `kind` is counted. With `convert`, the configuration has a say in the
+/// kind: text is parsed as a number, and a number is a category by its text.
 pub(super) fn classify<'t>(
     slot: Slot<'t>,
     kind: FieldKind,

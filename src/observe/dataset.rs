@@ -14,14 +14,21 @@ use super::layouts::Layouts;
 use super::place::View;
 use super::roles::Paths;
 use super::sampler::{self, Sampler};
+use super::schemas::Readable;
 use super::slot::Slot;
+use super::tags::Tagged;
 use super::text::{TextBuffer, prefix};
-use crate::config::plan::{DatasetPlan, FieldPlan, FieldSelection, Limits, ValuePolicy};
+use super::values::Naming;
+use crate::config::plan::{
+    DatasetPlan, FieldPlan, FieldSelection, Limits, ValuePolicy, WantedKind,
+};
+use crate::config::values::ValuesKey;
 use crate::event::cell::CellKey;
+use crate::event::finding::Subject;
 use crate::event::layout::LayoutUpdate;
-use crate::event::schema::SchemaSeen;
+use crate::event::schema::{SchemaField, SchemaSeen};
 use crate::event::time::EventTime;
-use crate::sketch::{FieldKind, FieldLayout, category_hash};
+use crate::sketch::{FieldKind, FieldLayout, FieldSummary, UNNAMED};
 
 /// Rough size of one sampled value.
 const SAMPLE_BYTES: usize = 32;
@@ -48,6 +55,7 @@ pub(super) struct Dataset {
     /// Paths found and not watched since the last commit.
     pub(super) unwatched: u64,
     bounds: Bounds,
+    key: Option<ValuesKey>,
 }
 
 /// Limits that matter here.
@@ -67,16 +75,26 @@ pub(super) struct Field {
     pub(super) slot: usize,
     /// Its sample, while the dataset has no layout.
     pub(super) sampler: Sampler,
+    /// How its categories are told apart.
+    pub(super) naming: Naming,
     path_hash: u64,
     /// What configuration says; such a field is looked for in every record.
     plan: Option<FieldPlan>,
+    policy: ValuePolicy,
+    wanted: Option<WantedKind>,
     kind: Option<FieldKind>,
 }
 
 impl Field {
     /// What may be remembered of its values.
     pub(super) fn policy(&self) -> ValuePolicy {
-        self.plan.as_ref().map_or(ValuePolicy::Auto, |plan| plan.values)
+        self.policy
+    }
+
+    /// Whether a schema's tags silence it. Where configuration says what may be remembered, that
+    /// counts and not the tags.
+    pub(super) fn is_silenced_by(&self, tagged: &Tagged) -> bool {
+        self.policy() == ValuePolicy::Auto && tagged.covers(&self.path)
     }
 
     /// Whether configuration says something about it.
@@ -85,12 +103,12 @@ impl Field {
     }
 
     fn classify<'t>(&mut self, slot: Slot<'t>, buffer: &'t mut TextBuffer) -> Counted<'t> {
-        let wanted = self.plan.as_ref().and_then(|plan| plan.kind);
+        let hashed = self.policy == ValuePolicy::Hash;
         if self.kind.is_none() {
-            self.kind = contract::kind_of(slot, wanted);
+            self.kind = contract::kind_of(slot, self.wanted, hashed);
         }
         let kind = self.kind.unwrap_or(FieldKind::Opaque);
-        contract::classify(slot, kind, wanted.is_some(), buffer)
+        contract::classify(slot, kind, self.wanted.is_some() || hashed, buffer)
     }
 }
 
@@ -102,17 +120,20 @@ pub(super) struct Counting<'a> {
     /// Numbers of the fields its schema has; `None` for JSON, where only paths that are there
     /// and paths named by configuration are counted.
     pub(super) uses: Option<&'a [u32]>,
+    /// By field number, as far as it goes: the registry's tags silence the field.
+    pub(super) tagged: &'a [bool],
 }
 
 impl Dataset {
     /// A dataset none of whose records have been seen; `slot_of` gives the slot of a path.
     pub(super) fn new(
         plan: &DatasetPlan,
-        limits: &Limits,
+        (limits, key): (&Limits, Option<&ValuesKey>),
         slot_of: &mut impl FnMut(&str) -> usize,
     ) -> Dataset {
         let mut dataset = Dataset {
             plan: plan.clone(),
+            key: key.cloned(),
             fields: Vec::new(),
             layouts: Layouts::default(),
             cells: Cells::default(),
@@ -149,14 +170,36 @@ impl Dataset {
     fn watch(&mut self, path: &str, slot: usize) {
         let number = self.fields.len();
         self.layouts.add_field(path);
+        let plan = self.plan.fields.named(path).cloned();
+        let policy = plan.as_ref().map_or(ValuePolicy::Auto, |plan| plan.values);
+        let subject = Subject::Dataset(self.plan.name.clone()).to_string();
         self.fields.push(Field {
             path: path.to_owned(),
             slot,
             sampler: Sampler::default(),
             path_hash: xxh3_64(path.as_bytes()),
-            plan: self.plan.fields.named(path).cloned(),
+            naming: Naming::new(policy, self.key.as_ref(), (&subject, path)),
+            policy,
+            wanted: plan.as_ref().and_then(|plan| plan.kind),
+            plan,
             kind: self.layouts.kind(number),
         });
+    }
+
+    /// Takes values out of a schema to be told: those of fields that are hashed or silent.
+    pub(super) fn withhold(&self, fields: &mut [SchemaField], schema: Option<&Readable>) {
+        for field in fields {
+            let policy = self.plan.fields.named(&field.path).map(|plan| plan.values);
+            let hidden = match policy.unwrap_or_default() {
+                ValuePolicy::Keep => false,
+                ValuePolicy::Auto => schema.is_some_and(|one| one.tagged.covers(&field.path)),
+                ValuePolicy::Hash | ValuePolicy::Drop => true,
+            };
+            if hidden {
+                field.default = None;
+                field.symbols.clear();
+            }
+        }
     }
 
     /// The first field whose contract the record breaks, where such records are set aside.
@@ -207,13 +250,25 @@ impl Dataset {
                 return;
             }
             let counted = field.classify(slot, &mut buffer);
-            let layout = fitting(layout, number, field.kind);
             let into = &mut cell.fields[number];
+            if field.policy == ValuePolicy::Drop || counting.tagged.get(number) == Some(&true) {
+                add_in_silence(into, counted, field);
+                return;
+            }
+            let layout = fitting(layout, number, field.kind);
             into.open(field.kind, layout);
+            let sampled = sampled.map(|record| sampler::value_hash(record, field.path_hash));
+            let sampled = sampled.filter(|hash| field.sampler.takes(*hash));
             let text_bytes = self.bounds.text_bytes;
-            let hash = add(into, counted, layout, (&field.plan, text_bytes));
-            if let Some(record) = sampled {
-                sample(field, record, (counted, hash, text_bytes));
+            let hash = match counted {
+                Counted::Category(text) if layout.is_some() || sampled.is_some() => {
+                    field.naming.hash(prefix(text, text_bytes))
+                }
+                _ => UNNAMED,
+            };
+            add(into, (counted, hash), layout, field.plan.as_ref());
+            if let Some(sampled) = sampled {
+                sample(field, sampled, (counted, hash, text_bytes));
             }
         };
         match counting.uses {
@@ -291,15 +346,14 @@ impl Dataset {
     }
 }
 
-/// Counts one value; gives the hash of a category.
+/// Counts one value, a category by its hash.
 #[inline]
 fn add(
     into: &mut FieldCell,
-    counted: Counted<'_>,
+    (counted, hash): (Counted<'_>, u64),
     layout: Option<&FieldLayout>,
-    (plan, text_bytes): (&Option<FieldPlan>, usize),
-) -> u64 {
-    let mut hash = 0;
+    plan: Option<&FieldPlan>,
+) {
     let summary = &mut into.summary;
     match counted {
         Counted::Absent => summary.counters.absent += 1,
@@ -307,32 +361,40 @@ fn add(
         Counted::Mismatch => summary.counters.mismatch += 1,
         Counted::Present => summary.counters.present += 1,
         Counted::Number(number) => summary.add_number(number, layout),
-        Counted::Category(text) => {
-            hash = category_hash(prefix(text, text_bytes).as_bytes());
-            summary.add_category(hash, layout);
-        }
+        Counted::Category(_) => summary.add_category(hash, layout),
     }
+    add_breach(summary, counted, plan);
+}
+
+/// Counts that a value is there and whether it breaks its contract, and nothing else of it.
+#[inline(never)]
+fn add_in_silence(into: &mut FieldCell, counted: Counted<'_>, field: &Field) {
+    into.open(field.kind.map(|_| FieldKind::Opaque), None);
+    let told = match counted {
+        Counted::Number(_) | Counted::Category(_) => Counted::Present,
+        other => other,
+    };
+    add(into, (told, UNNAMED), None, None);
+    add_breach(&mut into.summary, counted, field.plan.as_ref());
+}
+
+#[inline]
+fn add_breach(summary: &mut FieldSummary, counted: Counted<'_>, plan: Option<&FieldPlan>) {
     if let Some(plan) = plan
         && contract::breach(counted, plan).is_some()
     {
         summary.counters.breach += 1;
     }
-    hash
 }
 
-fn sample(field: &mut Field, record: u64, (counted, value, text_bytes): (Counted<'_>, u64, usize)) {
-    let policy = field.policy();
-    if policy == ValuePolicy::Drop {
-        return;
-    }
-    let hash = sampler::value_hash(record, field.path_hash);
-    if !field.sampler.takes(hash) {
-        return;
-    }
+/// Takes a value that the sampler takes, under the hash of its place.
+#[inline(never)]
+fn sample(field: &mut Field, at: u64, (counted, hash, text_bytes): (Counted<'_>, u64, usize)) {
     match counted {
-        Counted::Number(number) => field.sampler.number(hash, number),
+        Counted::Number(number) => field.sampler.number(at, number),
         Counted::Category(text) => {
-            field.sampler.category(hash, value, prefix(text, text_bytes), policy);
+            let telling = (field.policy(), field.naming.leaves_alone());
+            field.sampler.category(at, (hash, prefix(text, text_bytes)), telling);
         }
         Counted::Absent | Counted::Null | Counted::Mismatch | Counted::Present => {}
     }

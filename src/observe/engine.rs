@@ -55,6 +55,8 @@ pub(super) struct Written<'p> {
     pub(super) schema: &'p Readable,
     /// By role: the fields it has; `None` for JSON.
     pub(super) uses: Option<&'p [Vec<u32>]>,
+    /// By role: which of the dataset's fields its tags silence.
+    pub(super) tagged: &'p [Vec<bool>],
     /// By role: it was announced.
     pub(super) announced: &'p mut [bool],
 }
@@ -190,7 +192,8 @@ impl Engine {
         if is_new {
             let version = version.unwrap_or(NO_SCHEMA);
             let schema = written.as_ref().map(|written| written.schema);
-            let seen = seen(schema, view, time);
+            let mut seen = seen(schema, view, time);
+            dataset.withhold(&mut seen.fields, schema);
             dataset.schemas.push(SchemaSeen {
                 dataset: dataset.plan.name.clone(),
                 schema_version: version.to_owned(),
@@ -203,7 +206,8 @@ impl Engine {
         }
         let uses = written.as_ref().and_then(|written| written.uses);
         let uses = uses.map(|uses| uses[index].as_slice());
-        dataset.count(view, Counting { at, uses });
+        let tagged = written.as_ref().map_or(&[][..], |written| &written.tagged[index]);
+        dataset.count(view, Counting { at, uses, tagged });
         if let Some(written) = written {
             written.announced[index] = true;
         }

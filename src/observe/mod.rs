@@ -39,9 +39,11 @@ mod roles;
 mod sampler;
 mod schemas;
 mod slot;
+mod tags;
 mod text;
 mod timeliness;
 mod topic;
+mod values;
 
 pub use answer::{RegisteredSchema, SchemaAnswer, SourceCommit, Taken};
 pub use avro::{
@@ -59,6 +61,7 @@ use self::engine::{Decided, Engine};
 use self::facts::Facts;
 use self::model::Model;
 use self::partition::{Outcome, Partition};
+use self::quarantine::Quarantine;
 use self::roles::Role;
 use self::schemas::Schemas;
 use self::topic::{Answer, Topic};
@@ -74,7 +77,7 @@ use crate::event::route::Outbox;
 /// set aside.
 #[derive(Debug)]
 pub struct Observe {
-    plan: Arc<Plan>,
+    quarantine: Quarantine,
     topics: Vec<Topic>,
     /// Topic of the previous record.
     recent: usize,
@@ -100,8 +103,10 @@ impl Observe {
             verdicts: Vec::new(),
             key: Vec::new(),
         };
-        let schemas = Schemas::new(limits.versions_per_dataset.saturating_mul(topics.len()));
-        Observe { topics, recent: 0, engine, schemas, has_news: false, plan }
+        let capacity = limits.versions_per_dataset.saturating_mul(topics.len());
+        let schemas = Schemas::new(capacity, plan.values.drop_tags.clone());
+        let quarantine = Quarantine::new(&plan.values, limits.record_bytes);
+        Observe { quarantine, topics, recent: 0, engine, schemas, has_news: false }
     }
 
     /// Topics to read, each once: those of datasets, then of predictions, then of outcomes.
@@ -173,8 +178,7 @@ impl Observe {
                     Answer::Decided(Decided::Ahead) => return Taken::Ahead,
                     Answer::Decided(Decided::Settled(outcome)) => outcome,
                     Answer::Decided(Decided::SetAside(trouble)) => {
-                        let bytes = self.plan.limits.record_bytes;
-                        out.messages.push(quarantine::message(record, trouble, bytes));
+                        out.messages.push(self.quarantine.message(record, trouble));
                         Outcome::Quarantined
                     }
                 }

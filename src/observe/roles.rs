@@ -187,7 +187,8 @@ pub(super) fn resolve(plan: &Plan) -> (Vec<TopicRoles>, Vec<Dataset>) {
             producer: place(&dataset.producer, slot_of),
             version: place(&dataset.schema_version, slot_of),
         };
-        datasets.push(Dataset::new(dataset, &plan.limits, slot_of));
+        let values = plan.values.key.as_ref();
+        datasets.push(Dataset::new(dataset, (&plan.limits, values), slot_of));
         topic.roles.push(Role::Dataset(role));
     }
     for (index, model) in plan.models.values().enumerate() {

@@ -8,9 +8,9 @@ use std::collections::BinaryHeap;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::config::plan::ValuePolicy;
-use crate::sketch::{DICTIONARY_MAX, SAMPLE_SIZE, Sample, SampleValue};
+use crate::sketch::{DICTIONARY_MAX, SAMPLE_SIZE, Sample, SampleValue, UNNAMED};
 
-/// Longer texts are told by their hash alone, in bytes.
+/// Longer texts are told by their hash alone or not at all, in bytes.
 const TEXT_BYTES: usize = 64;
 
 /// The sample of one field since the last commit.
@@ -48,26 +48,35 @@ impl Sampler {
         }
     }
 
-    /// Takes a category; the caller has asked [`Sampler::takes`].
-    pub(super) fn category(&mut self, hash: u64, value: u64, text: &str, policy: ValuePolicy) {
+    /// Takes a category; the caller has asked [`Sampler::takes`]. `alone` says whether its hash
+    /// may leave without its text.
+    pub(super) fn category(
+        &mut self,
+        hash: u64,
+        (value, text): (u64, &str),
+        (policy, alone): (ValuePolicy, bool),
+    ) {
         let may_keep = match policy {
             ValuePolicy::Keep => true,
             ValuePolicy::Auto => self.has_room(value),
             ValuePolicy::Hash | ValuePolicy::Drop => false,
         };
         let text = (may_keep && text.len() <= TEXT_BYTES).then(|| text.to_owned());
+        let value = if alone || text.is_some() { value } else { UNNAMED };
         self.push(hash, SampleValue::Category { hash: value, text });
     }
 
-    /// Moves what is pending into a sample; texts go if too many distinct ones were met since.
-    pub(super) fn drain(&mut self, policy: ValuePolicy) -> Sample {
+    /// Moves what is pending into a sample; texts go if too many distinct ones were met since, and
+    /// with them the hashes that may not leave alone.
+    pub(super) fn drain(&mut self, policy: ValuePolicy, alone: bool) -> Sample {
         let strip = self.crowded && policy != ValuePolicy::Keep;
         let mut sample = Sample::default();
         for (hash, mut value) in self.pending.drain(..) {
-            if let SampleValue::Category { text, .. } = &mut value
+            if let SampleValue::Category { text, hash } = &mut value
                 && strip
             {
                 *text = None;
+                *hash = if alone { *hash } else { UNNAMED };
             }
             sample.add(hash, value);
         }
@@ -111,7 +120,7 @@ mod tests {
     use super::*;
 
     fn texts(sampler: &mut Sampler, policy: ValuePolicy) -> usize {
-        let sample = sampler.drain(policy);
+        let sample = sampler.drain(policy, true);
         let with_text =
             |value: &&SampleValue| matches!(value, SampleValue::Category { text: Some(_), .. });
         sample.values().filter(with_text).count()
@@ -129,10 +138,10 @@ mod tests {
                 sampler.number(hash, i as f64);
             }
             if i % 777 == 0 {
-                sent.merge(&sampler.drain(ValuePolicy::Auto));
+                sent.merge(&sampler.drain(ValuePolicy::Auto, true));
             }
         }
-        sent.merge(&sampler.drain(ValuePolicy::Auto));
+        sent.merge(&sampler.drain(ValuePolicy::Auto, true));
 
         assert_eq!(sent, whole);
     }
@@ -142,7 +151,7 @@ mod tests {
         let check = |policy, distinct: u64, expected| {
             let mut sampler = Sampler::default();
             for i in 0..distinct {
-                sampler.category(i, i, "text", policy);
+                sampler.category(i, (i + 1, "text"), (policy, true));
             }
             assert_eq!(texts(&mut sampler, policy), expected, "{policy:?} {distinct}");
         };
@@ -153,9 +162,27 @@ mod tests {
     }
 
     #[test]
+    fn a_hash_that_may_not_leave_alone_goes_with_its_text() {
+        let hashes = |distinct: u64, text: &str| {
+            let mut sampler = Sampler::default();
+            for i in 0..distinct {
+                sampler.category(i, (i + 1, text), (ValuePolicy::Auto, false));
+            }
+            let sample = sampler.drain(ValuePolicy::Auto, false);
+            let named = |value: &&SampleValue| {
+                !matches!(value, SampleValue::Category { hash: UNNAMED, .. })
+            };
+            sample.values().filter(named).count()
+        };
+        assert_eq!(hashes(64, "text"), 64);
+        assert_eq!(hashes(65, "text"), 0);
+        assert_eq!(hashes(3, &"x".repeat(65)), 0);
+    }
+
+    #[test]
     fn a_long_text_is_never_kept() {
         let mut sampler = Sampler::default();
-        sampler.category(1, 1, &"x".repeat(65), ValuePolicy::Keep);
+        sampler.category(1, (1, &"x".repeat(65)), (ValuePolicy::Keep, true));
 
         assert_eq!(texts(&mut sampler, ValuePolicy::Keep), 0);
     }

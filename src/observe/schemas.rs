@@ -13,6 +13,7 @@ use super::avro::{self, AvroPlan, CompileError, FoundField};
 use super::dataset::Dataset;
 use super::quarantine::Trouble;
 use super::roles::{Paths, Role};
+use super::tags::Tagged;
 use crate::event::schema::SchemaField;
 
 /// Schemas by id.
@@ -21,6 +22,8 @@ pub(super) struct Schemas {
     known: BTreeMap<u32, Known>,
     capacity: usize,
     turn: u64,
+    /// Registry tags that silence a field.
+    drop_tags: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -47,20 +50,22 @@ pub(super) struct Readable {
     pub(super) number: Option<u32>,
     /// Paths in schema order; empty for JSON Schema.
     pub(super) fields: Vec<SchemaField>,
+    /// Paths that its tags silence.
+    pub(super) tagged: Tagged,
     /// The schema; `None` for JSON Schema, whose values are self-describing.
     avro: Option<Schema>,
 }
 
 impl Schemas {
     /// Room for `capacity` schemas, at least one.
-    pub(super) fn new(capacity: usize) -> Schemas {
-        Schemas { known: BTreeMap::new(), capacity: capacity.max(1), turn: 0 }
+    pub(super) fn new(capacity: usize, drop_tags: Vec<String>) -> Schemas {
+        Schemas { known: BTreeMap::new(), capacity: capacity.max(1), turn: 0, drop_tags }
     }
 
     /// Takes an answer.
     pub(super) fn insert(&mut self, id: u32, answer: SchemaAnswer) {
         let state = match answer {
-            SchemaAnswer::Known(registered) => read(registered).map_or_else(
+            SchemaAnswer::Known(registered) => read(registered, &self.drop_tags).map_or_else(
                 |error| {
                     State::Useless(Trouble::new(
                         "unreadable_schema",
@@ -101,17 +106,19 @@ impl Schemas {
 }
 
 /// Avro, or else JSON Schema by its own words.
-fn read(registered: RegisteredSchema) -> Result<Readable, CompileError> {
-    let RegisteredSchema { schema, subject, number, .. } = registered;
+fn read(registered: RegisteredSchema, drop_tags: &[String]) -> Result<Readable, CompileError> {
+    let RegisteredSchema { schema, subject, number, tags, .. } = registered;
+    let tagged = || Tagged::of(&schema, &tags, drop_tags);
     match avro::parse_schema(&schema) {
         Ok(parsed) => Ok(Readable {
             subject,
             number,
             fields: avro::schema_fields(&parsed)?,
+            tagged: tagged(),
             avro: Some(parsed),
         }),
         Err(_) if is_json_schema(&schema) => {
-            Ok(Readable { subject, number, fields: Vec::new(), avro: None })
+            Ok(Readable { subject, number, fields: Vec::new(), tagged: tagged(), avro: None })
         }
         Err(error) => Err(error),
     }
@@ -143,6 +150,8 @@ pub(super) struct TopicPlan {
     pub(super) schema: Arc<Readable>,
     /// By role: numbers of the dataset's fields that records of this schema have.
     pub(super) uses: Vec<Vec<u32>>,
+    /// By role: which of the dataset's fields its tags silence.
+    pub(super) tagged: Vec<Vec<bool>>,
     /// By role: it was announced.
     pub(super) announced: Vec<bool>,
     met: u64,
@@ -212,14 +221,34 @@ pub(super) fn compile(
             uses.extend(used.map(|(number, _)| number));
         }
     }
+    let mut tagged = vec![Vec::new(); roles.len()];
+    silence((&schema.tagged, &mut tagged), roles, datasets);
     Ok(TopicPlan {
         avro,
         version: id.to_string(),
         schema: Arc::clone(schema),
         uses,
+        tagged,
         announced: vec![false; roles.len()],
         met: 0,
     })
+}
+
+/// Takes note of the fields that a schema's tags silence, as far as they were not known before.
+pub(super) fn silence(
+    (tagged, by_role): (&Tagged, &mut [Vec<bool>]),
+    roles: &[Role],
+    datasets: &[Dataset],
+) {
+    if tagged.is_empty() {
+        return;
+    }
+    for (role, known) in roles.iter().zip(by_role) {
+        if let Role::Dataset(role) = role {
+            let new = datasets[role.dataset].fields.iter().skip(known.len());
+            known.extend(new.map(|field| field.is_silenced_by(tagged)));
+        }
+    }
 }
 
 /// Offers a path found to the roles of a topic; gives the slot its values go to, if any role

@@ -137,6 +137,11 @@ impl Topic {
                 decode_json(&mut self.json, (body, &self.limits), roles, engine, &mut slots)
             }
         };
+        if plan.avro.is_none() {
+            // Fields of JSON come to be known as they are met.
+            let tagged = (&plan.schema.tagged, plan.tagged.as_mut_slice());
+            schemas::silence(tagged, &self.roles, &engine.datasets);
+        }
         let answer = match decoded {
             Err(error) => error.into(),
             Ok(()) => {
@@ -145,6 +150,7 @@ impl Topic {
                     version: &plan.version,
                     schema: &plan.schema,
                     uses: plan.avro.is_some().then_some(plan.uses.as_slice()),
+                    tagged: &plan.tagged,
                     announced: &mut plan.announced,
                 };
                 Answer::Decided(engine.take(&self.roles, view, Some(written), highest))

@@ -25,6 +25,9 @@ const SCHEMA_NOT_FOUND: u32 = 40403;
 /// Schemas one schema may refer to, all levels together.
 const REFERENCES_MAX: usize = 64;
 
+/// Tags by path pattern, as several schemas have them.
+type Tags = Vec<(String, Vec<String>)>;
+
 /// Settings and client of the calls.
 #[derive(Debug)]
 pub(super) struct Fetcher {
@@ -83,9 +86,16 @@ impl Fetcher {
             }
             Err(error) => return Err(failure(&error)),
         };
+        let mut tags: BTreeMap<String, Vec<String>> =
+            found.tags.unwrap_or_default().into_iter().collect();
         let schema = match found.schema_type {
             SchemaType::Avro => match self.whole(&found.schema, &found.references).await? {
-                Ok(schema) => schema,
+                Ok((schema, of_references)) => {
+                    for (pattern, more) in of_references {
+                        tags.entry(pattern).or_default().extend(more);
+                    }
+                    schema
+                }
                 Err(reason) => {
                     return Ok(SchemaAnswer::Unreadable(format!("schema {id}: {reason}")));
                 }
@@ -101,7 +111,7 @@ impl Fetcher {
             (Some(subject), Some(number)) => (Some(subject), Some(number)),
             _ => self.subject_and_number(id).await.unzip(),
         };
-        Ok(SchemaAnswer::Known(RegisteredSchema { id, schema, subject, number }))
+        Ok(SchemaAnswer::Known(RegisteredSchema { id, schema, subject, number, tags }))
     }
 
     /// Registers a schema once, or finds that it already is, and returns its id.
@@ -113,28 +123,32 @@ impl Fetcher {
         }
     }
 
-    /// An Avro schema with what it refers to in place, or why that cannot be.
+    /// An Avro schema with what it refers to in place, and the tags beside the schemas referred
+    /// to; or why that cannot be.
     async fn whole(
         &self,
         schema: &str,
         references: &[RegisteredReference],
-    ) -> Result<Result<String, String>, Failure> {
+    ) -> Result<Result<(String, Tags), String>, Failure> {
         if references.is_empty() {
-            return Ok(Ok(schema.to_owned()));
+            return Ok(Ok((schema.to_owned(), Tags::new())));
         }
-        let Some(referenced) = self.referenced(references).await? else {
+        let Some((referenced, tags)) = self.referenced(references).await? else {
             return Ok(Err(format!("refers to more than {REFERENCES_MAX} schemas")));
         };
-        Ok(references::inline(schema, &referenced).map_err(|error| error.to_string()))
+        let whole = references::inline(schema, &referenced);
+        Ok(whole.map(|schema| (schema, tags)).map_err(|error| error.to_string()))
     }
 
-    /// The texts of all schemas referred to; `None` when there are too many.
+    /// The texts of all schemas referred to, and the tags beside them; `None` when there are too
+    /// many.
     async fn referenced(
         &self,
         direct: &[RegisteredReference],
-    ) -> Result<Option<Vec<String>>, Failure> {
+    ) -> Result<Option<(Vec<String>, Tags)>, Failure> {
         let mut open: Vec<RegisteredReference> = direct.to_vec();
         let mut found: BTreeMap<(String, u32), String> = BTreeMap::new();
+        let mut tags = Tags::new();
         while let Some(reference) = open.pop() {
             let key = (reference.subject.clone(), reference.version);
             if found.contains_key(&key) {
@@ -147,9 +161,10 @@ impl Fetcher {
                 .await
                 .map_err(|error| failure(&error))?;
             open.extend(schema.references);
+            tags.extend(schema.tags.into_iter().flatten());
             found.insert(key, schema.schema);
         }
-        Ok(Some(found.into_values().collect()))
+        Ok(Some((found.into_values().collect(), tags)))
     }
 
     /// For display only: a failure is no failure. Of several subjects the first of a value.

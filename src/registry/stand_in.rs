@@ -70,6 +70,8 @@ struct Stored {
     schema_type: String,
     #[serde(default)]
     references: Value,
+    #[serde(default)]
+    metadata: Value,
 }
 
 type Shared = Arc<Mutex<Store>>;
@@ -237,6 +239,9 @@ impl Stored {
         }
         if !self.references.is_null() {
             body["references"] = self.references.clone();
+        }
+        if !self.metadata.is_null() {
+            body["metadata"] = self.metadata.clone();
         }
         body
     }

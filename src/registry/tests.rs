@@ -361,3 +361,32 @@ fn stand_in_speaks_as_the_real_one() {
     assert_eq!(error(get("/subjects/b-value/versions/0")), (404, Some(40402)));
     assert_eq!(error(post(other, json!({ "schema": "{" }))), (422, Some(42201)));
 }
+
+#[test]
+fn tags_beside_a_schema_and_those_it_refers_to_come_with_it() {
+    let stand_in = StandIn::start().expect("starts");
+    let post = |subject: &str, body: Value| {
+        let path = format!("/subjects/{subject}/versions");
+        assert_eq!(call(&stand_in.url(), "POST", &path, &body).0, 200);
+    };
+    let tags = |pattern: &str, tag: &str| json!({ "tags": { pattern: [tag] } });
+    let money = r#"{"type":"record","name":"Money","namespace":"shop","fields":[]}"#;
+    let order = r#"{"type":"record","name":"Order","namespace":"shop",
+        "fields":[{"name":"amount","type":"shop.Money"}]}"#;
+    post("money", json!({ "schema": money, "metadata": tags("shop.Money.unit", "PUBLIC") }));
+    let references = json!([{ "name": "shop.Money", "subject": "money", "version": 1 }]);
+    let beside = tags("**.amount", "PII");
+    post("o-value", json!({ "schema": order, "references": references, "metadata": beside }));
+    post("o-value", json!({ "schema": order.replace("Order", "Other"), "references": references }));
+    let registry = start(stand_in.url(), options());
+
+    let known = |id| match registry.fetch(id, PATIENCE) {
+        Ok(SchemaAnswer::Known(schema)) => schema.tags,
+        other => panic!("{other:?}"),
+    };
+    let told: Vec<(String, Vec<String>)> = known(2).into_iter().collect();
+    let expected = [("**.amount", "PII"), ("shop.Money.unit", "PUBLIC")];
+    assert_eq!(told, expected.map(|(pattern, tag)| (pattern.to_owned(), vec![tag.to_owned()])));
+    assert_eq!(known(3).len(), 1, "its reference's own");
+    assert!(known(1).contains_key("shop.Money.unit"));
+}

@@ -170,6 +170,7 @@ fn answer(id: u32, record: &OwnedRecord) -> SchemaAnswer {
             schema: text.to_string(),
             subject: None,
             number: None,
+            tags: BTreeMap::new(),
         }),
         _ => SchemaAnswer::Unknown,
     }

@@ -107,15 +107,23 @@ impl FieldSummary {
             self.histogram.add(value);
         }
         if let Some(FieldLayout::Numeric(layout)) = layout {
-            self.bins[layout.bin(value)] += 1;
+            self.count_bin(layout.bin(value));
         }
     }
 
-    /// Counts a category by its [`super::category_hash`].
+    /// Counts a category by its hash.
     pub fn add_category(&mut self, hash: u64, layout: Option<&FieldLayout>) {
         self.counters.present += 1;
         if let Some(FieldLayout::Category(layout)) = layout {
-            self.bins[layout.bin(hash)] += 1;
+            self.count_bin(layout.bin(hash));
+        }
+    }
+
+    /// A summary without bins stays without: it holds values that were counted in none.
+    #[inline]
+    fn count_bin(&mut self, bin: usize) {
+        if let Some(count) = self.bins.get_mut(bin) {
+            *count += 1;
         }
     }
 

@@ -20,6 +20,9 @@ const CATEGORY_SHARE: f64 = 0.005;
 /// Categories in a dictionary, at most.
 pub const DICTIONARY_MAX: usize = 64;
 
+/// Stands in for the hash of a value that must not be told: no value has it.
+pub const UNNAMED: u64 = u64::MAX;
+
 /// The layout of one field.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum FieldLayout {
@@ -39,7 +42,8 @@ impl FieldLayout {
         }
     }
 
-    /// Reads a layout from a sample of one field; `None` when the sample is empty.
+    /// Reads a layout from a sample of one field; `None` when the sample is empty, or holds
+    /// categories without a name: those cannot be found again.
     #[must_use]
     pub fn learn(sample: &Sample) -> Option<FieldLayout> {
         let mut numbers = Vec::new();
@@ -47,6 +51,7 @@ impl FieldLayout {
         for value in sample.values() {
             match value {
                 SampleValue::Number(number) => numbers.push(*number),
+                SampleValue::Category { hash: UNNAMED, .. } => return None,
                 SampleValue::Category { hash, text } => categories.push((*hash, text.as_deref())),
             }
         }
@@ -149,16 +154,17 @@ pub struct CategoryLayout {
 /// A value that has a bin of its own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CategoryValue {
-    /// [`category_hash`] of it.
+    /// [`category_hash`] of it, or its keyed hash.
     pub hash: u64,
     /// The value itself where it may be kept.
     pub text: Option<String>,
 }
 
-/// Hash under which a category is counted.
+/// Hash under which a category is counted whose text may be kept. It hides nothing that can be
+/// guessed.
 #[must_use]
 pub fn category_hash(text: &[u8]) -> u64 {
-    xxh3_64(text)
+    xxh3_64(text).min(UNNAMED - 1)
 }
 
 impl CategoryLayout {

@@ -31,6 +31,7 @@ struct Store {
 }
 
 impl Store {
+    #[inline]
     fn add(&mut self, bucket: u32, n: u64) {
         if self.counts.is_empty() {
             self.first = bucket;

@@ -17,7 +17,8 @@ mod sample;
 
 pub use field::{FieldCounters, FieldKind, FieldSummary};
 pub use layout::{
-    CategoryLayout, CategoryValue, DICTIONARY_MAX, FieldLayout, NumericLayout, category_hash,
+    CategoryLayout, CategoryValue, DICTIONARY_MAX, FieldLayout, NumericLayout, UNNAMED,
+    category_hash,
 };
 pub use log_histogram::LogHistogram;
 pub use sample::{SAMPLE_SIZE, Sample, SampleValue};

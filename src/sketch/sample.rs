@@ -3,7 +3,7 @@
 //! The hash is of (topic, partition, offset, field), so a sample of one field is no row, and
 //! reading a record twice changes nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +17,7 @@ pub enum SampleValue {
     Number(f64),
     /// A category.
     Category {
-        /// [`super::category_hash`] of it.
+        /// [`super::category_hash`] of it, its keyed hash, or [`super::UNNAMED`].
         hash: u64,
         /// The value itself where it may be kept.
         text: Option<String>,
@@ -67,6 +67,16 @@ impl Sample {
     /// The values, in hash order.
     pub fn values(&self) -> impl Iterator<Item = &SampleValue> {
         self.entries.values()
+    }
+
+    /// Number of different categories.
+    #[must_use]
+    pub fn categories(&self) -> usize {
+        let hashes = self.entries.values().filter_map(|value| match value {
+            SampleValue::Category { hash, .. } => Some(*hash),
+            SampleValue::Number(_) => None,
+        });
+        hashes.collect::<BTreeSet<u64>>().len()
     }
 
     /// Number of values.

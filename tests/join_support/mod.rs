@@ -9,6 +9,7 @@ use driftline::config::plan::{
     Absent, Covers, Decision, Limits, Locator, ModelPlan, OutcomePlan, Plan, PredictionPlan,
     TimeBounds, TimeSource,
 };
+use driftline::config::values::ValuesPlan;
 use driftline::event::cell::{ModelCellKey, Origin};
 use driftline::event::fact::{FactBatch, FactCell, OutcomeFact, PredictionFact, fact_id};
 use driftline::event::progress::{OutcomeCounts, Progress};
@@ -67,6 +68,7 @@ pub(crate) fn plan(absent: Absent, waiting: usize) -> Arc<Plan> {
         models: BTreeMap::from([("fraud".to_owned(), model)]),
         act_within_ms: 1_000,
         hold_max_ms: HOLD_MAX_MS,
+        values: ValuesPlan::default(),
         limits: Limits {
             memory_bytes: 1 << 30,
             cells_per_window: 64,

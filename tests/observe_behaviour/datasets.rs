@@ -88,6 +88,7 @@ fn json_under_a_registered_json_schema_has_its_version() {
             schema: r#"{"type": "object", "properties": {"at": {"type": "integer"}}}"#.into(),
             subject: None,
             number: None,
+            tags: Default::default(),
         }),
     );
     let payload = [&[0, 0, 0, 0, 9], &br#"{"at": 5}"#[..]].concat();
@@ -215,7 +216,9 @@ fn fields_beyond_the_limit_are_counted_as_unwatched() {
 
 #[test]
 fn a_long_text_counts_by_its_prefix() {
-    let mut run = Run::new(plan(&[orders()], &[]), 1);
+    let values = ValuePolicy::Keep;
+    let fields = named(&[("country", FieldPlan { values, ..FieldPlan::default() })]);
+    let mut run = Run::new(plan(&[DatasetPlan { fields, ..orders() }], &[]), 1);
     let text = "x".repeat(256);
     for tail in ["", "a", "bcd"] {
         run.take(&record(1, &format!("{text}{tail}")));

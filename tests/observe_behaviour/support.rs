@@ -7,6 +7,7 @@ use driftline::config::plan::{
     Absent, Covers, DatasetPlan, Decision, ExposurePlan, FieldPlan, FieldSelection, Limits,
     Locator, ModelPlan, OutcomePlan, Plan, PredictionPlan, TimeBounds, TimeSource,
 };
+use driftline::config::values::ValuesPlan;
 use driftline::event::cell::{CellKey, ModelCellKey};
 use driftline::event::fact::FactBatch;
 use driftline::event::layout::{Layout, LayoutUpdate};
@@ -94,6 +95,7 @@ pub(crate) fn plan(datasets: &[DatasetPlan], models: &[ModelPlan]) -> Plan {
         models: models.iter().map(|one| (one.name.clone(), one.clone())).collect(),
         act_within_ms: 2_000,
         hold_max_ms: 600_000,
+        values: ValuesPlan::default(),
         limits: Limits {
             memory_bytes: 1 << 29,
             cells_per_window: 64,
@@ -170,6 +172,7 @@ pub(crate) fn order_schema(id: u32) -> SchemaAnswer {
             .into(),
         subject: Some("orders-value".into()),
         number: Some(id),
+        tags: BTreeMap::new(),
     })
 }
 

@@ -8,6 +8,7 @@ use driftline::config::plan::{
     Absent, Covers, DatasetPlan, Decision, ExposurePlan, FieldSelection, Limits, Locator,
     ModelPlan, OutcomePlan, Plan, PredictionPlan, TimeBounds, TimeSource,
 };
+use driftline::config::values::ValuesPlan;
 use driftline::decide::Decide;
 use driftline::event::cell::{CellKey, ModelCellKey, Origin};
 use driftline::event::finding::Subject;
@@ -184,6 +185,7 @@ pub fn plan() -> Plan {
         models: BTreeMap::from([("fraud".to_owned(), fraud)]),
         act_within_ms: 24 * HOUR,
         hold_max_ms: 600_000,
+        values: ValuesPlan::default(),
         limits: Limits {
             memory_bytes: 512 << 20,
             cells_per_window: 64,

@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use super::{Checks, LATENESS_MS, WINDOW_MS};
+use super::{Checks, LATENESS_MS, WINDOW_MS, values};
 use crate::config::definition;
 use crate::config::plan::{
     DatasetPlan, FieldPlan, FieldSelection, TimeSource, ValuePolicy, WantedKind,
 };
+use crate::config::values::ValuesPlan;
 use crate::config::written::{Dataset, Field, Kind, Remember};
 
 /// All datasets, by name.
-pub(super) fn all(checks: &mut Checks<'_>) -> BTreeMap<String, DatasetPlan> {
+pub(super) fn all(checks: &mut Checks<'_>, values: &ValuesPlan) -> BTreeMap<String, DatasetPlan> {
     let config = checks.config;
     let mut by_topic: BTreeMap<&str, &str> = BTreeMap::new();
     let mut plans = BTreeMap::new();
@@ -20,12 +21,16 @@ pub(super) fn all(checks: &mut Checks<'_>) -> BTreeMap<String, DatasetPlan> {
             let fix = "a topic is one dataset: put the fields of both into one";
             checks.problem(&["datasets", name, "topic"], message, fix);
         }
-        plans.insert(name.clone(), dataset(checks, name, written));
+        plans.insert(name.clone(), dataset(checks, (name, written), values));
     }
     plans
 }
 
-fn dataset(checks: &mut Checks<'_>, name: &str, written: &Dataset) -> DatasetPlan {
+fn dataset(
+    checks: &mut Checks<'_>,
+    (name, written): (&str, &Dataset),
+    values: &ValuesPlan,
+) -> DatasetPlan {
     let path = ["datasets", name];
     checks.name(&path, name);
     checks.topic(&["datasets", name, "topic"], &written.topic);
@@ -47,7 +52,7 @@ fn dataset(checks: &mut Checks<'_>, name: &str, written: &Dataset) -> DatasetPla
         bounds: checks.bounds(&path, &written.bounds),
         definition: 0,
     };
-    plan.definition = definition::of_dataset(&plan);
+    plan.definition = definition::of_dataset(&plan, values);
     plan
 }
 
@@ -86,6 +91,7 @@ fn field_plan(checks: &mut Checks<'_>, at: &[&str; 4], written: &Field) -> Field
         let fix = "use `allowed`, or `kind: numeric`";
         checks.problem(at, "a category has no min or max".into(), fix);
     }
+    values::field(checks, at, written);
     FieldPlan {
         kind: written.kind.map(|kind| match kind {
             Kind::Numeric => WantedKind::Numeric,

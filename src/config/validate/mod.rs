@@ -5,6 +5,7 @@ mod dataset;
 mod deployment;
 mod limits;
 mod model;
+mod values;
 
 use std::collections::BTreeMap;
 
@@ -31,8 +32,10 @@ const WINDOW_MS_MAX: i64 = 31 * 86_400_000;
 pub(super) fn plan(config: &Config) -> Result<(Plan, Deployment), ConfigError> {
     let mut checks = Checks { config, problems: Vec::new() };
     checks.app();
-    let datasets = dataset::all(&mut checks);
+    let values = values::values(&mut checks);
+    let datasets = dataset::all(&mut checks, &values);
     let models = model::all(&mut checks, &datasets);
+    values::told_as_they_are(&mut checks, &datasets, &models);
     if config.datasets.is_empty() && config.models.is_empty() {
         checks.problem(
             &["datasets"],
@@ -52,6 +55,7 @@ pub(super) fn plan(config: &Config) -> Result<(Plan, Deployment), ConfigError> {
         app: config.app.clone(),
         act_within_ms: act_within_ms.unwrap_or(2 * largest_ms),
         hold_max_ms: hold_max_ms.unwrap_or(HOLD_MAX_MS),
+        values,
         limits: limits::limits(&mut checks, datasets.len() + models.len()),
         datasets,
         models,

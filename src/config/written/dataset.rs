@@ -99,13 +99,14 @@ pub enum Kind {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Remember {
-    /// Up to 64 values as text, of more their hashes.
+    /// Up to 64 values as text, of more their hashes under the key, or nothing without one; and
+    /// nothing where the registry tags the field.
     #[default]
     Auto,
     /// Text.
     Keep,
-    /// Hashes alone.
+    /// Hashes alone, under the key; numbers too are counted as categories then.
     Hash,
-    /// Nothing: counters alone.
+    /// Nothing: counted by presence and by breaches of what is said here.
     Drop,
 }

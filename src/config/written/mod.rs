@@ -5,6 +5,7 @@
 
 mod dataset;
 mod model;
+mod values;
 
 use std::collections::BTreeMap;
 
@@ -14,6 +15,7 @@ use serde::Deserialize;
 pub use dataset::{BoundsAsWritten, Dataset, Field, Kind, Remember, Window};
 pub use model::{AbsentAsWritten, CoversAsWritten, DecisionAsWritten, Exposure, Model};
 pub use model::{Outcomes, Predictions};
+pub use values::{KeepsAsWritten, Values};
 
 use super::Source;
 use super::scalar::{Bytes, Millis, OneOrMany, Text};
@@ -49,6 +51,9 @@ pub struct Config {
     pub act_within: Option<Millis>,
     /// How long a partition that cannot be read holds windows open. Default: 10m.
     pub hold_max: Option<Millis>,
+    /// What may be remembered of values.
+    #[serde(default)]
+    pub values: Values,
     /// Upper bounds.
     #[serde(default)]
     pub limits: LimitsAsWritten,
