@@ -84,6 +84,22 @@ fn stages_name_no_clock_no_disk_and_no_network() {
 }
 
 #[test]
+fn unsafe_code_is_in_one_module() {
+    // The lint denies it in the whole package; this holds that nobody lifts it elsewhere.
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
+    let manifest = fs::read_to_string(manifest).expect("the manifest");
+    assert!(manifest.contains("\nunsafe_code = \"deny\"\n"), "the lint denies it");
+    let words =
+        ["unsafe {", "unsafe fn", "unsafe impl", "unsafe trait", "unsafe extern", "unsafe_code"];
+    let holders: Vec<String> = sources("src")
+        .iter()
+        .filter(|source| words.iter().any(|word| source.text.contains(word)))
+        .map(Source::name)
+        .collect();
+    assert_eq!(holders, ["src/runtime/ffi.rs"]);
+}
+
+#[test]
 fn every_file_says_what_it_is_for() {
     let all = ["src", "tests", "benches"].into_iter().flat_map(sources);
     let silent: Vec<String> =
