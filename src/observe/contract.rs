@@ -55,7 +55,7 @@ impl Rule {
 /// The kind a first value gives its field; `None` where it says nothing. With `hashed`, a number
 /// is a category: a hash has no size.
 pub(super) fn kind_of(
-    slot: Slot<'_>,
+    slot: &Slot<'_>,
     wanted: Option<WantedKind>,
     hashed: bool,
 ) -> Option<FieldKind> {
@@ -77,7 +77,7 @@ pub(super) fn kind_of(
 /// How a value of a field of `kind` is counted. With `convert`, the configuration has a say in the
 /// kind: text is parsed as a number, and a number is a category by its text.
 pub(super) fn classify<'t>(
-    slot: Slot<'t>,
+    slot: &Slot<'t>,
     kind: FieldKind,
     convert: bool,
     buffer: &'t mut TextBuffer,
@@ -85,15 +85,15 @@ pub(super) fn classify<'t>(
     match (slot, kind) {
         (Slot::Absent, _) => Counted::Absent,
         (Slot::Null, _) => Counted::Null,
-        (Slot::Integer(number), FieldKind::Numeric) => Counted::Number(number as f64),
-        (Slot::Float(number), FieldKind::Numeric) => Counted::Number(number),
-        (Slot::TimeMs(ms), FieldKind::Numeric) if convert => Counted::Number(ms as f64),
+        (Slot::Integer(number), FieldKind::Numeric) => Counted::Number(*number as f64),
+        (Slot::Float(number), FieldKind::Numeric) => Counted::Number(*number),
+        (Slot::TimeMs(ms), FieldKind::Numeric) if convert => Counted::Number(*ms as f64),
         (Slot::Text(text), FieldKind::Numeric) if convert => {
             text.trim().parse().map_or(Counted::Mismatch, Counted::Number)
         }
-        (Slot::Text(_) | Slot::Bool(_), FieldKind::Category) => text(slot, buffer),
-        (Slot::Integer(_) | Slot::Float(_), FieldKind::Category) if convert => text(slot, buffer),
-        (Slot::TimeMs(ms), FieldKind::Category) if convert => text(Slot::Integer(ms), buffer),
+        (Slot::Text(_) | Slot::Bool(_), FieldKind::Category) => text(*slot, buffer),
+        (Slot::Integer(_) | Slot::Float(_), FieldKind::Category) if convert => text(*slot, buffer),
+        (Slot::TimeMs(ms), FieldKind::Category) if convert => text(Slot::Integer(*ms), buffer),
         (Slot::TimeMs(_), FieldKind::Time) | (Slot::Bytes(_), FieldKind::Opaque) => {
             Counted::Present
         }
@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     fn counted(slot: Slot<'_>, kind: FieldKind, convert: bool) -> String {
-        format!("{:?}", classify(slot, kind, convert, &mut TextBuffer::new()))
+        format!("{:?}", classify(&slot, kind, convert, &mut TextBuffer::new()))
     }
 
     #[test]
