@@ -9,6 +9,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 
+use super::access::Rights;
 use super::client::{self, Identity};
 use super::error::RunError;
 use super::group::{Group, GroupEvent, Place};
@@ -40,6 +41,7 @@ pub(super) struct Member {
     pub assigned: Vec<Place>,
     /// Whether they have been restored and are read.
     pub restored: bool,
+    rights: Rights,
     rewinds: u32,
     quiet: Quiet,
 }
@@ -61,6 +63,7 @@ impl Member {
             identity,
             assigned: Vec::new(),
             restored: false,
+            rights: setup.rights.clone(),
             rewinds: 0,
             quiet: Quiet::default(),
         })
@@ -127,7 +130,9 @@ impl Member {
                 source: error,
             });
         }
-        if let Some(suppressed) = self.quiet.may_log(&format!("{error:?}")) {
+        // What may not be read is not handed out; the others are, and librdkafka tries again.
+        let denied = self.rights.explain(self.consumer.client(), &self.identity, &error);
+        if !denied && let Some(suppressed) = self.quiet.may_log(&format!("{error:?}")) {
             tracing::warn!(stage, %error, suppressed, "reading");
         }
         Ok(Polled::Nothing)
