@@ -14,7 +14,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use support::broker::unique;
+use driftline::config::deployment::RegistryAccess;
+use driftline::registry::{Options, Registry, StandIn};
+use support::broker::{now_ms, unique};
 use support::running::Running;
 use support::secured::Secured;
 use support::wait;
@@ -27,6 +29,8 @@ struct Secure {
     /// Prefix, and the name of the principal.
     app: String,
     folder: tempfile::TempDir,
+    stand_in: StandIn,
+    registry: Registry,
     fed: i64,
 }
 
@@ -43,7 +47,10 @@ impl Secure {
     fn new(test: &str) -> Secure {
         let (broker, app) = (Secured::get(), unique(test));
         let folder = tempfile::tempdir().expect("a folder");
-        let secure = Secure { broker, app, folder, fed: 0 };
+        let stand_in = StandIn::start().expect("a port is free");
+        let access = RegistryAccess::open(vec![stand_in.url()]);
+        let registry = Registry::start(&access, Options::default()).expect("a thread");
+        let secure = Secure { broker, app, folder, stand_in, registry, fed: 0 };
         broker.create_topics(&[(secure.source(), 2, Vec::new())]);
         secure.set_password("first");
         secure.configure(&broker.sasl_ssl, &secure.scram("SCRAM-SHA-512"));
@@ -90,8 +97,9 @@ impl Secure {
 kafka:
   bootstrap_servers: {servers}
   security: {{ ca: {}, {security} }}
+registry: {{ url: \"{}\" }}
 datasets:
-  orders: {{ topic: {}, schema_version: {{ header: v }} }}
+  orders: {{ topic: {}, window: {{ size: 1h, lateness: 0s }} }}
 topics:
   drift_events: {}
   retrain_requests: {app}-retrain-requests
@@ -100,6 +108,7 @@ commit: {{ interval: 1s }}
 http: {{ listen: off }}
 ",
             ca.display(),
+            self.stand_in.url(),
             self.source(),
             self.events()
         );
@@ -154,10 +163,24 @@ http: {{ listen: off }}
         std::fs::read_to_string(self.path("driftline.log")).unwrap_or_default()
     }
 
-    /// Records of a version of their own, so that there is an event about it too.
+    /// Records of a schema version of their own, so that there is an event about it too: the
+    /// first ones are of the last hour, whose end makes all others new.
     fn feed(&mut self, version: &str, count: u32) {
-        let json = |index| format!(r#"{{"amount": {index}, "only_in_{version}": true}}"#);
-        self.broker.feed(&self.source(), version, count, json);
+        let schema = format!(
+            r#"{{"type":"record","name":"Order","fields":[
+                {{"name":"amount","type":"long","doc":"the {version} meaning"}}]}}"#
+        );
+        let subject = format!("{}-value", self.source());
+        let id = self.registry.register(&subject, &schema, PATIENCE).expect("registered");
+        // Framing, id, and an amount of 0 to 63 as a varint.
+        let record = |index: u32| {
+            let mut record = vec![0];
+            record.extend_from_slice(&id.to_be_bytes());
+            record.push(u8::try_from(index % 64 * 2).expect("below 128"));
+            record
+        };
+        let age_ms = if self.fed == 0 { 3_600_000 } else { 0 };
+        self.broker.feed(&self.source(), now_ms() - age_ms, count, record);
         self.fed += i64::from(count);
     }
 
@@ -248,8 +271,8 @@ fn printed_rights_are_enough_and_each_that_is_taken_away_is_named_and_waited_for
         println!("{missing}: {:?}", started.elapsed());
     }
     // The event of every version is there, those that had to wait too.
-    let events = secure.broker.end(&secure.events());
-    assert!(events >= 7, "{events} events; {}", running.tail());
+    let are_told = || secure.broker.end(&secure.events()) >= 7;
+    wait::until(PATIENCE, are_told, || format!("an event is missing; {}", running.tail()));
     let (status, _) = running.terminate(Duration::from_secs(10));
     assert_eq!(status.code(), Some(0), "after SIGTERM");
 
@@ -312,7 +335,7 @@ fn replaced_passwords_and_certificates_are_used_without_a_restart() {
 
 /// A token that the test broker takes: signed by nobody.
 fn token(user: &str) -> String {
-    let now = support::broker::now_ms() / 1000;
+    let now = now_ms() / 1000;
     let claims = format!(r#"{{"sub":"{user}","iat":{now},"exp":{}}}"#, now + 3600);
     format!("{}.{}.", base64url(r#"{"alg":"none"}"#), base64url(&claims))
 }

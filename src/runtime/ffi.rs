@@ -1,18 +1,29 @@
 //! The few librdkafka calls that the rdkafka crate does not wrap. The only unsafe code here.
 //!
-//! Each function takes a live client by reference, so that the native handle cannot be freed
-//! while it is used, and copies out what it is given before it returns. Nothing is kept.
+//! The functions take a live client by reference, so that the native handle cannot be freed
+//! while it is used, and copy out what they are given before they return. A [`Queue`] shares the
+//! consumer it belongs to, a [`Batch`] borrows its queue and a [`Fetched`] its batch, so none
+//! outlives what it points into.
 #![expect(unsafe_code, reason = "calls of librdkafka without a wrapper; argued one by one below")]
 
-use std::ffi::{CStr, CString, c_char};
-use std::ptr;
+mod describe;
+
+use std::ffi::{CStr, CString, c_int};
+use std::marker::PhantomData;
+use std::ptr::{NonNull, null, null_mut};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::client::{Client, ClientContext};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka_sys as sys;
 
-use super::rights::Operation;
+pub(super) use describe::{Described, Kind, describe, set_token};
+
+/// How long a batch may fill. A reader that is faster than librdkafka would otherwise wake for a
+/// few messages at a time, and take the cores from those who bring them.
+const MOMENT: Duration = Duration::from_millis(5);
 
 /// A consumer's place in its group.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,201 +91,196 @@ pub(super) fn skip_group_delay<C: ClientContext>(client: &Client<C>) {
     }
 }
 
-/// Gives a client the token it logs in with. librdkafka would ask the application for a new one
-/// when this one ends; ours come with new clients, so it is told that it never does.
-pub(super) fn set_token<C: ClientContext>(client: &Client<C>, token: &str) -> Result<(), String> {
-    // *Units*: milliseconds since 1970; in the year 2200, past any client's life.
-    const NEVER: i64 = 7_258_118_400_000;
-    let token = CString::new(token).map_err(|_| "the token holds a zero byte".to_owned())?;
-    let mut said = [0 as c_char; 256];
-    // SAFETY: the handle is live, both texts are C strings that outlive the call, which copies
-    // them; there are no extensions, and `said` is as long as is told.
-    let code = unsafe {
-        sys::rd_kafka_oauthbearer_set_token(
-            client.native_ptr(),
-            token.as_ptr(),
-            NEVER,
-            c"driftline".as_ptr(),
-            ptr::null_mut(),
-            0,
-            said.as_mut_ptr(),
-            said.len(),
-        )
-    };
-    if code == sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
-        return Ok(());
+/// A queue beside a consumer's own, read many messages at a time.
+///
+/// A message taken by `poll` costs an event, a lock and an allocation each; a batch costs one
+/// lock per message and no more. The consumer's own queue cannot be read so: rebalances that
+/// meet `rd_kafka_consume_batch_queue` are answered by librdkafka itself, with nothing.
+pub(super) struct Queue<C: ConsumerContext + 'static> {
+    consumer: Arc<BaseConsumer<C>>,
+    queue: NonNull<sys::rd_kafka_queue_t>,
+    /// Room for a batch; its first `taken` entries are messages that are ours.
+    room: Vec<*mut sys::rd_kafka_message_t>,
+}
+
+// SAFETY: librdkafka's queues may be used from any thread; the room holds messages only while a
+// batch borrows the queue.
+unsafe impl<C: ConsumerContext> Send for Queue<C> {}
+
+impl<C: ConsumerContext> Queue<C> {
+    /// A queue that gives at most `size` messages at a time; `None` when librdkafka makes none.
+    pub(super) fn new(consumer: Arc<BaseConsumer<C>>, size: usize) -> Option<Queue<C>> {
+        // SAFETY: the handle is live; the queue is ours until destroyed on drop.
+        let queue = unsafe { sys::rd_kafka_queue_new(consumer.client().native_ptr()) };
+        let queue = NonNull::new(queue)?;
+        Some(Queue { consumer, queue, room: vec![null_mut(); size] })
     }
-    // SAFETY: librdkafka ends what it writes there with a zero byte.
-    Err(unsafe { CStr::from_ptr(said.as_ptr()) }.to_string_lossy().into_owned())
-}
 
-/// What the cluster says of a topic or a group, and what we may do with it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Described {
-    pub name: String,
-    pub error: Option<RDKafkaErrorCode>,
-    /// Of a topic.
-    pub partitions: usize,
-    /// `None` where the cluster does not tell.
-    pub allowed: Option<Vec<Operation>>,
-}
-
-/// Which resources to describe.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    Topics,
-    Groups,
-}
-
-/// Describes topics or groups with what we may do with each; `None` when no answer comes in time.
-pub(super) fn describe<C: ClientContext>(
-    client: &Client<C>,
-    kind: Kind,
-    names: &[&str],
-    timeout: Duration,
-) -> Option<Vec<Described>> {
-    let names: Vec<CString> = names.iter().filter_map(|name| CString::new(*name).ok()).collect();
-    let mut pointers: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
-    let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
-    let handle = client.native_ptr();
-    let api = match kind {
-        Kind::Topics => sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS,
-        Kind::Groups => sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS,
-    };
-    // SAFETY: the handle is live for as long as `client` is borrowed. The names outlive the
-    // calls, which copy them. Options, queue, collection and event are ours and destroyed here,
-    // each once; the result belongs to the event and is copied before that.
-    unsafe {
-        let queue = sys::rd_kafka_queue_new(handle);
-        let options = sys::rd_kafka_AdminOptions_new(handle, api);
-        let error = sys::rd_kafka_AdminOptions_set_include_authorized_operations(options, 1);
-        if !error.is_null() {
-            sys::rd_kafka_error_destroy(error);
-        }
-        sys::rd_kafka_AdminOptions_set_request_timeout(options, timeout_ms, ptr::null_mut(), 0);
-        match kind {
-            Kind::Topics => {
-                let topics = sys::rd_kafka_TopicCollection_of_topic_names(
-                    pointers.as_mut_ptr(),
-                    names.len(),
-                );
-                sys::rd_kafka_DescribeTopics(handle, topics, options, queue);
-                sys::rd_kafka_TopicCollection_destroy(topics);
+    /// Lets what is fetched of a partition come here. To be said before each assignment of the
+    /// partition, since its end undoes it; before, so that nothing goes to the consumer's queue.
+    pub(super) fn bring(&self, topic: &str, partition: i32) {
+        let Ok(topic) = CString::new(topic) else { return };
+        // SAFETY: both handles are live, the name is a C string that outlives the call, and the
+        // reference to the partition's queue is given back once it is forwarded.
+        unsafe {
+            let rk = self.consumer.client().native_ptr();
+            let from = sys::rd_kafka_queue_get_partition(rk, topic.as_ptr(), partition);
+            if !from.is_null() {
+                sys::rd_kafka_queue_forward(from, self.queue.as_ptr());
+                sys::rd_kafka_queue_destroy(from);
             }
-            Kind::Groups => sys::rd_kafka_DescribeConsumerGroups(
-                handle,
-                pointers.as_mut_ptr(),
-                names.len(),
-                options,
-                queue,
-            ),
         }
-        let event = sys::rd_kafka_queue_poll(queue, timeout_ms.saturating_add(1000));
-        let answers = (!event.is_null() && is_answered(event)).then(|| match kind {
-            Kind::Topics => topics_of(event),
-            Kind::Groups => groups_of(event),
-        });
-        if !event.is_null() {
-            sys::rd_kafka_event_destroy(event);
-        }
-        sys::rd_kafka_AdminOptions_destroy(options);
-        sys::rd_kafka_queue_destroy(queue);
-        answers
     }
-}
 
-/// # Safety
-/// The event is live.
-unsafe fn is_answered(event: *mut sys::rd_kafka_event_t) -> bool {
-    let code = unsafe { sys::rd_kafka_event_error(event) };
-    code == sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR
-}
+    /// A full batch, or what there is of it within a moment; with nothing there, the first
+    /// message to come within the time given, if any.
+    pub(super) fn take(&mut self, wait: Duration) -> Batch<'_> {
+        let mut taken = self.fill(wait.min(MOMENT), self.room.len());
+        if taken == 0 && wait > MOMENT {
+            // A full batch would be waited for to the end, so ask for one message.
+            taken = self.fill(wait, 1);
+        }
+        Batch { messages: &self.room[..taken] }
+    }
 
-/// # Safety
-/// The event is live and of described topics.
-unsafe fn topics_of(event: *mut sys::rd_kafka_event_t) -> Vec<Described> {
-    let (mut count, mut partitions, mut operations) = (0, 0, 0);
-    // SAFETY: what the event holds lives as long as it does, in arrays of the lengths told.
-    unsafe {
-        let result = sys::rd_kafka_event_DescribeTopics_result(event);
-        let all = sys::rd_kafka_DescribeTopics_result_topics(result, &raw mut count);
-        let one = |index| {
-            let topic = *all.add(index);
-            sys::rd_kafka_TopicDescription_partitions(topic, &raw mut partitions);
-            let allowed =
-                sys::rd_kafka_TopicDescription_authorized_operations(topic, &raw mut operations);
-            Described {
-                name: text(sys::rd_kafka_TopicDescription_name(topic)),
-                error: code(sys::rd_kafka_TopicDescription_error(topic)),
-                partitions,
-                allowed: operations_of(allowed, operations),
-            }
+    fn fill(&mut self, wait: Duration, size: usize) -> usize {
+        let wait = c_int::try_from(wait.as_millis()).unwrap_or(c_int::MAX);
+        let size = size.min(self.room.len());
+        // SAFETY: the queue is live and has room for that many pointers; librdkafka fills as many
+        // as it returns, each to a message that is ours from then on.
+        let taken = unsafe {
+            let room = self.room.as_mut_ptr();
+            sys::rd_kafka_consume_batch_queue(self.queue.as_ptr(), wait, room, size)
         };
-        (0..count).map(one).collect()
+        usize::try_from(taken).unwrap_or(0)
     }
 }
 
-/// # Safety
-/// The event is live and of described groups.
-unsafe fn groups_of(event: *mut sys::rd_kafka_event_t) -> Vec<Described> {
-    let (mut count, mut operations) = (0, 0);
-    // SAFETY: what the event holds lives as long as it does, in arrays of the lengths told.
-    unsafe {
-        let result = sys::rd_kafka_event_DescribeConsumerGroups_result(event);
-        let all = sys::rd_kafka_DescribeConsumerGroups_result_groups(result, &raw mut count);
-        let one = |index| {
-            let group = *all.add(index);
-            let allowed = sys::rd_kafka_ConsumerGroupDescription_authorized_operations(
-                group,
-                &raw mut operations,
-            );
-            Described {
-                name: text(sys::rd_kafka_ConsumerGroupDescription_group_id(group)),
-                error: code(sys::rd_kafka_ConsumerGroupDescription_error(group)),
-                partitions: 0,
-                allowed: operations_of(allowed, operations),
+impl<C: ConsumerContext> Drop for Queue<C> {
+    fn drop(&mut self) {
+        // SAFETY: made in `new`, destroyed once, before the consumer it shares.
+        unsafe { sys::rd_kafka_queue_destroy(self.queue.as_ptr()) }
+    }
+}
+
+/// Messages taken together; destroyed with it.
+pub(super) struct Batch<'q> {
+    messages: &'q [*mut sys::rd_kafka_message_t],
+}
+
+impl Batch<'_> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = Fetched<'_>> {
+        // librdkafka fills in no null pointers; one would be passed over.
+        let messages = self.messages.iter().filter_map(|message| NonNull::new(*message));
+        messages.map(|native| Fetched { native, batch: PhantomData })
+    }
+}
+
+impl Drop for Batch<'_> {
+    fn drop(&mut self) {
+        for message in self.messages {
+            // SAFETY: ours, and destroyed once; what was borrowed from it borrowed the batch.
+            unsafe { sys::rd_kafka_message_destroy(*message) }
+        }
+    }
+}
+
+/// A message, or an error of a partition, among them its end.
+#[derive(Clone, Copy)]
+pub(super) struct Fetched<'b> {
+    native: NonNull<sys::rd_kafka_message_t>,
+    batch: PhantomData<&'b sys::rd_kafka_message_t>,
+}
+
+impl<'b> Fetched<'b> {
+    fn parts(&self) -> &'b sys::rd_kafka_message_t {
+        // SAFETY: filled by librdkafka and not destroyed before the batch is; nothing changes the
+        // public part of a message.
+        unsafe { self.native.as_ref() }
+    }
+
+    /// The same for messages of a topic that lie side by side in a batch, as they mostly do.
+    pub(super) fn topic_handle(&self) -> usize {
+        self.parts().rkt.addr()
+    }
+
+    /// Name of the topic, which is UTF-8 in Kafka; empty if it is none.
+    pub(super) fn topic(&self) -> &'b str {
+        if self.parts().rkt.is_null() {
+            return "";
+        }
+        // SAFETY: the topic lives as long as the message, and its name as long as the topic.
+        let name = unsafe { CStr::from_ptr(sys::rd_kafka_topic_name(self.parts().rkt)) };
+        name.to_str().unwrap_or_default()
+    }
+
+    pub(super) fn partition(&self) -> i32 {
+        self.parts().partition
+    }
+
+    /// Of a message its offset; of an end the offset the next one will have.
+    pub(super) fn offset(&self) -> i64 {
+        self.parts().offset
+    }
+
+    /// Why this is no message, if it is none.
+    pub(super) fn error(&self) -> Option<RDKafkaErrorCode> {
+        let code = self.parts().err;
+        let fine = code == sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
+        (!fine).then(|| code.into())
+    }
+
+    /// Milliseconds since 1970, or -1.
+    pub(super) fn timestamp_ms(&self) -> i64 {
+        // SAFETY: the message is live; a null pointer means that the type is not asked for.
+        unsafe { sys::rd_kafka_message_timestamp(self.native.as_ptr(), null_mut()) }
+    }
+
+    pub(super) fn key(&self) -> Option<&'b [u8]> {
+        // SAFETY: librdkafka says how long what it points to is; it lives as the message does.
+        unsafe { bytes(self.parts().key.cast(), self.parts().key_len) }
+    }
+
+    pub(super) fn payload(&self) -> Option<&'b [u8]> {
+        // SAFETY: as of the key.
+        unsafe { bytes(self.parts().payload.cast(), self.parts().len) }
+    }
+
+    /// Puts names and values of the first headers into `found`, and says how many they are. A
+    /// header without a value has an empty one; a name that is not UTF-8 is passed over.
+    pub(super) fn headers(&self, found: &mut [(&'b str, &'b [u8])]) -> usize {
+        let mut count = 0;
+        let mut headers = null_mut();
+        // SAFETY: the message is live, and its headers live and die with it.
+        let code = unsafe { sys::rd_kafka_message_headers(self.native.as_ptr(), &raw mut headers) };
+        if code != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+            return 0;
+        }
+        for index in 0..found.len() {
+            let (mut name, mut value, mut size) = (null(), null(), 0_usize);
+            // SAFETY: the headers are live and all three places are of this frame; name and
+            // value belong to the headers.
+            let header = unsafe {
+                let (name_at, value_at) = (&raw mut name, &raw mut value);
+                let code =
+                    sys::rd_kafka_header_get_all(headers, index, name_at, value_at, &raw mut size);
+                if code != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+                    break;
+                }
+                (CStr::from_ptr(name), bytes(value.cast(), size).unwrap_or_default())
+            };
+            if let Ok(name) = header.0.to_str() {
+                found[count] = (name, header.1);
+                count += 1;
             }
-        };
-        (0..count).map(one).collect()
+        }
+        count
     }
 }
 
 /// # Safety
-/// A C string, or null.
-unsafe fn text(name: *const c_char) -> String {
-    if name.is_null() {
-        return String::new();
-    }
-    unsafe { CStr::from_ptr(name) }.to_string_lossy().into_owned()
-}
-
-/// # Safety
-/// A live error, or null.
-unsafe fn code(error: *const sys::rd_kafka_error_t) -> Option<RDKafkaErrorCode> {
-    if error.is_null() {
-        return None;
-    }
-    let code = unsafe { sys::rd_kafka_error_code(error) };
-    (code != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR).then(|| code.into())
-}
-
-/// # Safety
-/// So many operations, or null.
-unsafe fn operations_of(
-    operations: *const sys::rd_kafka_AclOperation_t,
-    count: usize,
-) -> Option<Vec<Operation>> {
-    use sys::rd_kafka_AclOperation_t as Native;
-
-    if operations.is_null() {
-        return None;
-    }
-    let operations = unsafe { std::slice::from_raw_parts(operations, count) };
-    let known = |operation: &Native| match operation {
-        Native::RD_KAFKA_ACL_OPERATION_READ => Some(Operation::Read),
-        Native::RD_KAFKA_ACL_OPERATION_WRITE => Some(Operation::Write),
-        Native::RD_KAFKA_ACL_OPERATION_DESCRIBE_CONFIGS => Some(Operation::DescribeConfigs),
-        _ => None,
-    };
-    Some(operations.iter().filter_map(known).collect())
+/// Null, or `size` bytes that live for `'b`.
+unsafe fn bytes<'b>(start: *const u8, size: usize) -> Option<&'b [u8]> {
+    // SAFETY: as the caller says.
+    (!start.is_null()).then(|| unsafe { std::slice::from_raw_parts(start, size) })
 }

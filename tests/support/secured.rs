@@ -9,7 +9,6 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{Offset, TopicPartitionList};
 
@@ -98,14 +97,12 @@ impl Secured {
         }
     }
 
-    /// Writes records of plain JSON under a schema version named in the header `v`.
-    pub fn feed(&self, topic: &str, version: &str, count: u32, json: impl Fn(u32) -> String) {
+    /// Writes records of these bytes, stamped with a time.
+    pub fn feed(&self, topic: &str, time_ms: i64, count: u32, payload: impl Fn(u32) -> Vec<u8>) {
         let producer: BaseProducer = self.admin().create().expect("a producer");
         for index in 0..count {
-            let headers = OwnedHeaders::new().insert(Header { key: "v", value: Some(version) });
-            let payload = json(index);
-            let key = index.to_string();
-            let record = BaseRecord::to(topic).key(&key).payload(&payload).headers(headers);
+            let (key, payload) = (index.to_string(), payload(index));
+            let record = BaseRecord::to(topic).timestamp(time_ms).key(&key).payload(&payload);
             producer.send(record).map_err(|(error, _)| error).expect("room in the queue");
         }
         producer.flush(CALL).expect("the broker takes what is written");

@@ -182,10 +182,8 @@ fn a_build_with_oidc_asks_the_identity_provider() {
     );
     assert_eq!(
         refused(&oidc("http://i/t")),
-        [
-            "kafka.security.oidc.token_url: the client secret would travel without encryption; start \
-          it with https://, or use `allow_insecure: true`"
-        ]
+        ["kafka.security.oidc.token_url: the client secret would travel without encryption; \
+             start it with https://, or use `allow_insecure: true`"]
     );
 }
 
