@@ -2,6 +2,8 @@
 //!
 //! IMPURE. `run` and `demo` are this with different settings. Decides nothing about data.
 
+mod rotation;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -22,9 +24,10 @@ use crate::publish::Encoder;
 use crate::registry::{Options, Registry, RegistryError};
 use crate::runtime::{
     Commit, EventEncoder, Input, Pace, Report, ReportKind, RunError, Setup, Shutdown, Supervisor,
-    TopicNames, ensure_topics,
+    TopicNames, check_rights, ensure_topics,
 };
 use crate::serve::{Health, Metrics, ServeError, Server};
+use rotation::Rotation;
 
 /// How long the registry may take to register the schemas of our own events at the start.
 const REGISTER_WITHIN: Duration = Duration::from_secs(60);
@@ -127,8 +130,8 @@ pub fn run(
     if let Some(pace) = settings.pace {
         setup.pace = pace;
     }
-    let mut supervisor = Supervisor::new(setup)?;
     if settings.commit == Commit::Transactional {
+        check_rights(&deployment.kafka, &setup.rights).map_err(RunError::from)?;
         let sources = Observe::new(Arc::clone(plan)).topics();
         let specs = TopicNames::new(&deployment.app, &deployment.topics).specs(plan);
         let made = ensure_topics(&deployment.kafka, &specs, &sources).map_err(RunError::from)?;
@@ -150,8 +153,14 @@ pub fn run(
         (metrics, health, watermarks, Learning::new(plan)),
         settings.listener.clone(),
     );
-    start(&mut supervisor, plan, settings, (registry.as_ref(), &encoder));
-    let result = supervisor.wait();
+    let mut rotation = Rotation::new(deployment);
+    let tools = (registry.as_ref(), &encoder);
+    let mut result = run_loops(&mut setup, plan, settings, tools, (&mut rotation, shutdown));
+    while let Ok(End::NewCredentials) = result {
+        result = run_loops(&mut setup, plan, settings, tools, (&mut rotation, shutdown));
+    }
+    // With its sender of reports.
+    drop(setup);
     if let Some(server) = server {
         server.stop();
     }
@@ -159,7 +168,43 @@ pub fn run(
         // Its senders are gone with the loops, so it has ended or is about to.
         let _ = bridge.join();
     }
-    result.map_err(ProcessError::from)
+    result.map(|_| ()).map_err(ProcessError::from)
+}
+
+/// Why the loops ended without an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// They were asked to.
+    Stopped,
+    /// Their clients' credentials were replaced: they start again.
+    NewCredentials,
+}
+
+/// Runs all loops with the credentials of now, until they are asked to stop or must have others.
+fn run_loops(
+    setup: &mut Setup,
+    plan: &Arc<Plan>,
+    settings: &Settings,
+    tools: (Option<&Registry>, &Arc<Encoder>),
+    (rotation, shutdown): (&mut Rotation, &Shutdown),
+) -> Result<End, RunError> {
+    // Of these loops alone.
+    setup.shutdown = Shutdown::new();
+    setup.access = rotation.kafka().clone();
+    let mut supervisor = Supervisor::new(setup.clone())?;
+    start(&mut supervisor, plan, settings, tools);
+    let mut end = End::Stopped;
+    supervisor.wait_or(|| {
+        if shutdown.requested() {
+            return true;
+        }
+        let is_new = rotation.look(tools.0);
+        if is_new {
+            end = End::NewCredentials;
+        }
+        is_new
+    })?;
+    Ok(end)
 }
 
 fn encoder(

@@ -7,10 +7,16 @@
 #   kafka.sh status                  say what runs; exit code 0 when both do
 #   kafka.sh topics|configs|groups|consume|produce ARGS...   Kafka's own console tools
 #
+#   kafka.sh up|wait|down|status secured   a second broker with TLS, log-in and rights
+#   kafka.sh acls|scram ARGS...            its rights and its users' passwords, as its admin
+#   kafka.sh certificate NAME FILE         FILE.pem and FILE.key for a client NAME of it
+#
 # Ports are on loopback and can be chosen, so that several pairs run side by side:
 #   DRIFTLINE_KAFKA_PORT (29092, its controller one above)   DRIFTLINE_REGISTRY_PORT (28081)
+# The secured broker listens two (SASL_SSL) and three (SSL) above the first, its controller four.
 #
-# One node, plain text, no authentication: for development and tests, never for real data.
+# One node, plain text, no authentication: for development and tests, never for real data. The
+# secured one has users `admin` and `driftline` with passwords made at its start.
 set -euo pipefail
 
 KAFKA_PORT="${DRIFTLINE_KAFKA_PORT:-29092}"
@@ -28,6 +34,8 @@ COPY_PLUGIN=org.apache.maven.plugins:maven-dependency-plugin:2.8
 KAFKA_HOME="$WORK/kafka-$KAFKA_PORT"
 REGISTRY_HOME="$WORK/registry-at-$REGISTRY_PORT"
 BROKER="127.0.0.1:$KAFKA_PORT"
+SECURED_PORT=$((KAFKA_PORT + 2))
+SECURED_HOME="$WORK/secured-$SECURED_PORT"
 REGISTRY="http://127.0.0.1:$REGISTRY_PORT/apis/ccompat/v7"
 
 say() { printf 'kafka.sh: %s\n' "$*" >&2; }
@@ -90,6 +98,10 @@ answers() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
 kafka_ready() { grep -q 'Kafka Server started' "$KAFKA_HOME/broker.log" 2>/dev/null && answers "$KAFKA_PORT"; }
 
+secured_ready() {
+  grep -q 'Kafka Server started' "$SECURED_HOME/broker.log" 2>/dev/null && answers "$SECURED_PORT"
+}
+
 registry_ready() {
   answers "$REGISTRY_PORT" || return 1
   local status=""
@@ -111,6 +123,13 @@ controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
 listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
 log.dirs=$KAFKA_HOME/data
+$(common_settings)
+PROPERTIES
+}
+
+# Of one node that starts quickly and does not wait for others.
+common_settings() {
+  cat <<'PROPERTIES'
 default.replication.factor=1
 min.insync.replicas=1
 offsets.topic.replication.factor=1
@@ -126,7 +145,22 @@ num.network.threads=2
 num.io.threads=2
 log.cleaner.backoff.ms=1000
 PROPERTIES
-  cat >"$KAFKA_HOME/log4j2.properties" <<'PROPERTIES'
+}
+
+# Makes the data folder of a broker whose server.properties are written: HOME FORMAT_ARGS...
+format() {
+  local home="$1" id
+  shift
+  id="$("$(java_bin)" -cp "$KAFKA_LIBS/*" kafka.tools.StorageTool random-uuid 2>/dev/null | tail -1)"
+  "$(java_bin)" -cp "$KAFKA_LIBS/*" kafka.tools.StorageTool format --standalone -t "$id" "$@" \
+    -c "$home/server.properties" >"$home/format.log" 2>&1 ||
+    { tail -n 20 "$home/format.log" >&2; die "could not format $home/data"; }
+}
+
+# Starts the broker of a HOME.
+launch() {
+  local home="$1"
+  cat >"$home/log4j2.properties" <<'PROPERTIES'
 rootLogger.level=INFO
 rootLogger.appenderRef.out.ref=OUT
 appender.out.type=Console
@@ -134,6 +168,12 @@ appender.out.name=OUT
 appender.out.layout.type=PatternLayout
 appender.out.layout.pattern=[%d] %p %m (%c)%n
 PROPERTIES
+  : >"$home/broker.log"
+  nohup "$(java_bin)" -Xms256m -Xmx512m -cp "$KAFKA_LIBS/*" \
+    "-Dlog4j2.configurationFile=$home/log4j2.properties" \
+    kafka.Kafka "$home/server.properties" \
+    </dev/null >>"$home/broker.log" 2>&1 &
+  echo $! >"$home/pid"
 }
 
 start_kafka() {
@@ -142,19 +182,84 @@ start_kafka() {
   fetch_kafka
   mkdir -p "$KAFKA_HOME"
   write_kafka_files
-  if [[ ! -f "$KAFKA_HOME/data/meta.properties" ]]; then
-    local id
-    id="$("$(java_bin)" -cp "$KAFKA_LIBS/*" kafka.tools.StorageTool random-uuid 2>/dev/null | tail -1)"
-    "$(java_bin)" -cp "$KAFKA_LIBS/*" kafka.tools.StorageTool format --standalone -t "$id" \
-      -c "$KAFKA_HOME/server.properties" >"$KAFKA_HOME/format.log" 2>&1 ||
-      { tail -n 20 "$KAFKA_HOME/format.log" >&2; die "could not format $KAFKA_HOME/data"; }
+  if [[ ! -f "$KAFKA_HOME/data/meta.properties" ]]; then format "$KAFKA_HOME"; fi
+  launch "$KAFKA_HOME"
+}
+
+# A certificate for NAME of the secured broker's own authority: FILE.pem and FILE.key.
+certificate() {
+  local name="$1" file="$2" ca="$SECURED_HOME/ca"
+  [[ -f "$ca.key" ]] || die "no secured broker at port $SECURED_PORT: $0 up secured"
+  openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj "/CN=$name" \
+    -keyout "$file.key.new" -out "$file.csr" 2>/dev/null
+  openssl x509 -req -in "$file.csr" -CA "$ca.pem" -CAkey "$ca.key" -days 30 \
+    -set_serial "0x$(openssl rand -hex 8)" \
+    -extfile <(printf 'subjectAltName=IP:127.0.0.1,DNS:localhost') -out "$file.pem.new" 2>/dev/null
+  mv "$file.key.new" "$file.key"
+  mv "$file.pem.new" "$file.pem"
+  rm -f "$file.csr"
+}
+
+write_secured_files() {
+  local home="$SECURED_HOME"
+  (
+    umask 077
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 \
+      -subj "/CN=driftline test authority" -keyout "$home/ca.key" -out "$home/ca.pem" 2>/dev/null
+    certificate broker "$home/broker"
+    cat "$home/broker.key" "$home/broker.pem" >"$home/keystore.pem"
+    openssl rand -hex 16 >"$home/admin.password"
+    openssl rand -hex 16 >"$home/driftline.password"
+    cat >"$home/admin.properties" <<PROPERTIES
+security.protocol=SASL_SSL
+sasl.mechanism=SCRAM-SHA-512
+sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required username="admin" password="$(cat "$home/admin.password")";
+ssl.truststore.type=PEM
+ssl.truststore.location=$home/ca.pem
+PROPERTIES
+  )
+  # The second listener asks for a certificate and takes none: who has none is ANONYMOUS.
+  cat >"$home/server.properties" <<PROPERTIES
+process.roles=broker,controller
+node.id=1
+controller.quorum.bootstrap.servers=127.0.0.1:$((SECURED_PORT + 2))
+listeners=SASL_SSL://127.0.0.1:$SECURED_PORT,SSL://127.0.0.1:$((SECURED_PORT + 1)),CONTROLLER://127.0.0.1:$((SECURED_PORT + 2))
+advertised.listeners=SASL_SSL://127.0.0.1:$SECURED_PORT,SSL://127.0.0.1:$((SECURED_PORT + 1)),CONTROLLER://127.0.0.1:$((SECURED_PORT + 2))
+controller.listener.names=CONTROLLER
+inter.broker.listener.name=SSL
+listener.security.protocol.map=CONTROLLER:SSL,SSL:SSL,SASL_SSL:SASL_SSL
+sasl.enabled.mechanisms=SCRAM-SHA-512,SCRAM-SHA-256,PLAIN,OAUTHBEARER
+listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+listener.name.sasl_ssl.scram-sha-256.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+listener.name.sasl_ssl.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_plain="plain";
+listener.name.sasl_ssl.oauthbearer.sasl.jaas.config=org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required;
+ssl.keystore.type=PEM
+ssl.keystore.location=$home/keystore.pem
+ssl.truststore.type=PEM
+ssl.truststore.location=$home/ca.pem
+listener.name.controller.ssl.client.auth=required
+listener.name.ssl.ssl.client.auth=requested
+ssl.principal.mapping.rules=RULE:^CN=([^,]+).*\$/\$1/
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:admin;User:broker
+$(common_settings)
+log.dirs=$home/data
+PROPERTIES
+}
+
+start_secured() {
+  if alive "$SECURED_HOME"; then return; fi
+  if answers "$SECURED_PORT"; then die "port $SECURED_PORT is taken by something else; set DRIFTLINE_KAFKA_PORT"; fi
+  command -v openssl >/dev/null || die "openssl not found: install it to make certificates"
+  fetch_kafka
+  mkdir -p "$SECURED_HOME"
+  if [[ ! -f "$SECURED_HOME/data/meta.properties" ]]; then
+    write_secured_files
+    format "$SECURED_HOME" \
+      --add-scram "SCRAM-SHA-512=[name=admin,password=$(cat "$SECURED_HOME/admin.password")]" \
+      --add-scram "SCRAM-SHA-512=[name=driftline,password=$(cat "$SECURED_HOME/driftline.password")]"
   fi
-  : >"$KAFKA_HOME/broker.log"
-  nohup "$(java_bin)" -Xms256m -Xmx512m -cp "$KAFKA_LIBS/*" \
-    "-Dlog4j2.configurationFile=$KAFKA_HOME/log4j2.properties" \
-    kafka.Kafka "$KAFKA_HOME/server.properties" \
-    </dev/null >>"$KAFKA_HOME/broker.log" 2>&1 &
-  echo $! >"$KAFKA_HOME/pid"
+  launch "$SECURED_HOME"
 }
 
 start_registry() {
@@ -182,6 +287,7 @@ await() {
 }
 
 wait_ready() {
+  if [[ "$1" == secured ]]; then await secured "$SECURED_HOME" broker.log; return; fi
   if [[ "$1" != registry ]]; then await kafka "$KAFKA_HOME" broker.log; fi
   if [[ "$1" != kafka ]]; then await registry "$REGISTRY_HOME" registry.log; fi
 }
@@ -189,6 +295,13 @@ wait_ready() {
 up() {
   check_java
   mkdir -p "$WORK"
+  if [[ "$1" == secured ]]; then
+    start_secured
+    wait_ready secured
+    say "the secured broker is ready: SASL_SSL at 127.0.0.1:$SECURED_PORT, SSL one above"
+    say "its authority and passwords are in $SECURED_HOME"
+    return
+  fi
   if [[ "$1" != registry ]]; then start_kafka; fi
   if [[ "$1" != kafka ]]; then start_registry; fi
   wait_ready "$1"
@@ -210,8 +323,21 @@ stop() {
   rm -rf "$home"
 }
 
+down() {
+  if [[ "$1" == secured ]]; then stop "$SECURED_HOME"; say "stopped"; return; fi
+  stop "$KAFKA_HOME"
+  stop "$REGISTRY_HOME"
+  stop "$SECURED_HOME"
+  say "stopped"
+}
+
 status() {
   local all=0
+  if [[ "$1" == secured ]]; then
+    alive "$SECURED_HOME" && secured_ready || { say "no secured broker at port $SECURED_PORT"; return 1; }
+    say "the secured broker runs at 127.0.0.1:$SECURED_PORT, pid $(cat "$SECURED_HOME/pid")"
+    return
+  fi
   if alive "$KAFKA_HOME" && kafka_ready; then say "Kafka runs at $BROKER, pid $(cat "$KAFKA_HOME/pid")"
   else say "Kafka does not run at $BROKER"; all=1; fi
   if alive "$REGISTRY_HOME" && registry_ready; then say "the registry runs at $REGISTRY, pid $(cat "$REGISTRY_HOME/pid")"
@@ -223,26 +349,39 @@ tool() {
   local class="$1"
   shift
   [[ -d "$KAFKA_LIBS" ]] || die "nothing fetched yet: $0 up"
-  "$(java_bin)" -cp "$KAFKA_LIBS/*" "$class" --bootstrap-server "$BROKER" "$@" 2> >(grep -v -e log4j -e SLF4J >&2)
+  # Half the time to start, for tools that only start.
+  local quick=(-XX:TieredStopAtLevel=1 -XX:+UseSerialGC)
+  "$(java_bin)" "${quick[@]}" -cp "$KAFKA_LIBS/*" "$class" --bootstrap-server "$BROKER" "$@" 2> >(grep -v -e log4j -e SLF4J >&2)
 }
 
-usage() { sed -n '2,14s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
+# A tool on the secured broker, as its admin.
+admin_tool() {
+  local class="$1"
+  shift
+  BROKER="127.0.0.1:$SECURED_PORT"
+  tool "$class" --command-config "$SECURED_HOME/admin.properties" "$@"
+}
+
+usage() { sed -n '2,21s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
 
 what() {
   case "${1:-both}" in
-    kafka | registry | both) printf '%s' "${1:-both}" ;;
-    *) die "unknown part '$1': kafka or registry" ;;
+    kafka | registry | secured | both) printf '%s' "${1:-both}" ;;
+    *) die "unknown part '$1': kafka, registry or secured" ;;
   esac
 }
 
 case "${1:-}" in
   up) up "$(what "${2:-both}")" ;;
   wait) wait_ready "$(what "${2:-both}")" ;;
-  down) stop "$KAFKA_HOME"; stop "$REGISTRY_HOME"; say "stopped" ;;
-  status) status ;;
+  down) down "$(what "${2:-both}")" ;;
+  status) status "$(what "${2:-both}")" ;;
   topics) shift; tool org.apache.kafka.tools.TopicCommand "$@" ;;
   configs) shift; tool kafka.admin.ConfigCommand "$@" ;;
   groups) shift; tool org.apache.kafka.tools.consumer.group.ConsumerGroupCommand "$@" ;;
+  acls) shift; admin_tool org.apache.kafka.tools.AclCommand "$@" ;;
+  scram) shift; admin_tool kafka.admin.ConfigCommand "$@" ;;
+  certificate) certificate "$2" "$3" ;;
   consume) shift; tool org.apache.kafka.tools.consumer.ConsoleConsumer "$@" ;;
   produce) shift; tool org.apache.kafka.tools.ConsoleProducer "$@" ;;
   -h | --help | help) usage ;;

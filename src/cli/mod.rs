@@ -18,6 +18,7 @@ mod report;
 mod run;
 mod schema;
 mod signals;
+mod topics;
 mod watch;
 mod wishes;
 
@@ -44,6 +45,7 @@ enum Verb {
     Replay(Box<replay::ReplayArgs>),
     Run(run::RunArgs),
     Schema(schema::SchemaArgs),
+    Topics(topics::TopicsArgs),
     Watch(Box<watch::WatchArgs>),
 }
 
@@ -57,6 +59,8 @@ Examples:
   driftline watch --brokers HOST --topic orders
                                    look at live topics, writing nothing
   driftline schema config          print the JSON Schema of the configuration
+  driftline topics --config drift.yaml --format kafka-acls
+                                   print the topics it needs and the rights to them
 
 Exit codes:
   0  done
@@ -92,6 +96,7 @@ fn run(verb: &Verb) -> Exit {
         Verb::Replay(args) => replay::run(args),
         Verb::Run(args) => run::run(args),
         Verb::Schema(args) => schema::run(args),
+        Verb::Topics(args) => topics::run(args),
         Verb::Watch(args) => watch::run(args),
     }
 }

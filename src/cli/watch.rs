@@ -182,7 +182,7 @@ fn inferred(args: &WatchArgs) -> Result<Start, Failure> {
 }
 
 fn access_to(url: &str) -> RegistryAccess {
-    RegistryAccess { urls: vec![url.to_owned()], basic: None }
+    RegistryAccess::open(vec![url.to_owned()])
 }
 
 /// What has been said about learning.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::security::Credentials;
 use crate::event::public::PublicTopic;
 
 /// Everything the runtime needs beyond the [`super::plan::Plan`].
@@ -17,6 +18,8 @@ pub struct Deployment {
     pub kafka: KafkaAccess,
     /// Schema registry; without one, public events are JSON and records must be too.
     pub registry: Option<RegistryAccess>,
+    /// Where the secrets in both came from, to be read again.
+    pub credentials: Credentials,
     /// Names of public topics.
     pub topics: PublicTopics,
     /// Longest time between two commits of observe.
@@ -26,21 +29,49 @@ pub struct Deployment {
 }
 
 /// How to reach Kafka.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KafkaAccess {
     /// `host:port` list.
     pub bootstrap_servers: String,
-    /// Further librdkafka properties (security and the like), as name and value.
+    /// librdkafka properties, as name and value: those configured, and those of `security`.
     pub properties: Vec<(String, Secret)>,
 }
 
 /// How to reach the schema registry.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegistryAccess {
     /// Base URL, tried in order.
     pub urls: Vec<String>,
-    /// User name and password, where it asks for them.
-    pub basic: Option<(String, Secret)>,
+    /// Who we are, where it asks.
+    pub login: Option<RegistryLogin>,
+    /// Certificates.
+    pub tls: Pems,
+}
+
+impl RegistryAccess {
+    /// Without log-in or certificates of our own.
+    #[must_use]
+    pub fn open(urls: Vec<String>) -> RegistryAccess {
+        RegistryAccess { urls, login: None, tls: Pems::default() }
+    }
+}
+
+/// What is sent with each call to the registry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RegistryLogin {
+    /// User name and password.
+    Basic(String, Secret),
+    /// A token.
+    Bearer(Secret),
+}
+
+/// Certificates as texts in PEM.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pems {
+    /// Authorities to trust in place of the system's.
+    pub ca: Option<Secret>,
+    /// Our certificate and its private key.
+    pub client: Option<(Secret, Secret)>,
 }
 
 /// Names of public topics.
@@ -65,6 +96,12 @@ impl Default for PublicTopics {
 }
 
 impl PublicTopics {
+    /// All names.
+    #[must_use]
+    pub fn all(&self) -> [&str; 3] {
+        [&self.drift_events, &self.retrain_requests, &self.action_requests]
+    }
+
     /// The name of a topic.
     #[must_use]
     pub fn name(&self, topic: PublicTopic) -> &str {

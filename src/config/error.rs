@@ -183,7 +183,8 @@ fn masked(text: &str, tree: Option<&Node>) -> String {
 
 fn is_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
-    ["password", "secret", "sasl.jaas", "key.pem"].iter().any(|word| key.contains(word))
+    let words = ["password", "secret", "sasl.jaas", "sasl.oauthbearer.config", "key.pem"];
+    key.ends_with("token") || words.iter().any(|word| key.contains(word))
 }
 
 fn secrets_in(node: &Node, out: &mut Vec<Range<usize>>) {

@@ -15,6 +15,7 @@ mod read;
 mod scalar;
 pub mod schema;
 mod secret;
+pub mod security;
 mod substitute;
 mod tree;
 mod validate;

@@ -3,7 +3,7 @@
 //! Errors about it never show it.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserialize, Deserializer, Visitor};
@@ -17,19 +17,30 @@ pub enum SecretSource {
     /// Written, or from the environment.
     Given(Secret),
     /// The contents of a file, without the line break at its end.
-    File(String),
+    File(PathBuf),
 }
 
 impl SecretSource {
-    /// The secret; relative paths are looked up beside the configuration file.
-    pub(crate) fn read(&self, folder: &Path) -> Result<Secret, String> {
+    /// The same source, with a relative path of its file taken to start in `folder`.
+    pub(crate) fn placed(&self, folder: &Path) -> SecretSource {
+        match self {
+            SecretSource::Given(secret) => SecretSource::Given(secret.clone()),
+            SecretSource::File(path) => SecretSource::File(folder.join(path)),
+        }
+    }
+
+    /// The secret, as it is now.
+    pub(crate) fn read(&self) -> Result<Secret, String> {
         match self {
             SecretSource::Given(secret) => Ok(secret.clone()),
             SecretSource::File(path) => {
-                let path = folder.join(path);
-                let text = std::fs::read_to_string(&path)
+                let text = std::fs::read_to_string(path)
                     .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-                Ok(Secret::new(text.trim_end_matches(['\r', '\n']).to_owned()))
+                let text = text.trim_end_matches(['\r', '\n']);
+                if text.is_empty() {
+                    return Err(format!("{} is empty", path.display()));
+                }
+                Ok(Secret::new(text.to_owned()))
             }
         }
     }
@@ -93,7 +104,7 @@ impl<'de> Visitor<'de> for SecretVisitor {
         #[derive(serde::Deserialize)]
         #[serde(deny_unknown_fields)]
         struct Written {
-            file: String,
+            file: PathBuf,
         }
 
         Written::deserialize(de::value::MapAccessDeserializer::new(entries))

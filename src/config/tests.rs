@@ -1,6 +1,6 @@
 //! Every rule, and what its message looks like.
 
-use super::deployment::Secret;
+use super::deployment::{RegistryLogin, Secret};
 use super::plan::{Decision, FieldSelection, Locator, TimeSource, ValuePolicy, WantedKind};
 use super::values::Keeps;
 use super::*;
@@ -192,14 +192,14 @@ fn a_secret_is_read_from_a_file_beside_the_configuration() {
     let folder = tempfile::tempdir().expect("folder");
     std::fs::write(folder.path().join("key"), "s3cret\n").expect("write");
     let path = folder.path().join("drift.yaml");
-    let text = "app: a\ndatasets: { o: { topic: o } }\nregistry: { url: http://r, username: u, \
+    let text = "app: a\ndatasets: { o: { topic: o } }\nregistry: { url: https://r, username: u, \
                 password: { file: key } }\n";
     std::fs::write(&path, text).expect("write");
 
     let (_, deployment) = Config::load(&path).and_then(|config| config.plan()).expect("valid");
 
-    let basic = deployment.registry.and_then(|registry| registry.basic);
-    assert_eq!(basic, Some(("u".into(), Secret::new("s3cret".into()))));
+    let login = deployment.registry.and_then(|registry| registry.login);
+    assert_eq!(login, Some(RegistryLogin::Basic("u".into(), Secret::new("s3cret".into()))));
 }
 
 #[test]
@@ -442,8 +442,8 @@ fn the_deployment_is_checked() {
          out, or shorten it",
     );
     check(
-        "registry: { url: \"http://r\", username: u, password: { file: /no/such } }",
-        "drift.yaml:3:43: registry.password: cannot read /no/such: No such file or directory (os \
+        "registry: { url: \"https://r\", username: u, password: { file: /no/such } }",
+        "drift.yaml:3:44: registry.password: cannot read /no/such: No such file or directory (os \
          error 2); create the file, or name another",
     );
 }

@@ -59,7 +59,7 @@ impl World {
         let stand_in = StandIn::start()?;
         Ok(World {
             kafka: broker.access()?,
-            registry: RegistryAccess { urls: vec![stand_in.url()], basic: None },
+            registry: RegistryAccess::open(vec![stand_in.url()]),
             commit: Commit::Plain,
             broker: Some(broker),
             _stand_in: Some(stand_in),

@@ -92,6 +92,7 @@ pub fn subjects(access: &RegistryAccess, options: &Options) -> Result<Vec<String
 #[derive(Clone, Debug)]
 pub struct Registry {
     url: String,
+    timeout: Duration,
     commands: UnboundedSender<Command>,
     status: Arc<Mutex<RegistryStatus>>,
 }
@@ -110,13 +111,25 @@ impl Registry {
         let (commands, received) = unbounded_channel();
         let reporter = Reporter::default();
         let status = reporter.shared();
+        let timeout = options.timeout;
         let keeper = Keeper::new(options, fetcher, reporter);
         std::thread::Builder::new()
             .name("registry".into())
             .spawn(move || runtime.block_on(keeper.run(received)))
             .map_err(|error| RegistryError::Setup(error.to_string()))?;
         let url = access.urls.first().map(|url| without_credentials(url)).unwrap_or_default();
-        Ok(Registry { url, commands, status })
+        Ok(Registry { url, timeout, commands, status })
+    }
+
+    /// Makes calls from now on with another log-in or other certificates.
+    ///
+    /// # Errors
+    /// When no client can be made of them; the old ones stay.
+    pub fn replace(&self, access: &RegistryAccess) -> Result<(), RegistryError> {
+        let fetcher = Fetcher::new(access, self.timeout).map_err(RegistryError::Setup)?;
+        // The thread only ends when every handle is gone, this one among them.
+        let _ = self.commands.send(Command::Replace(Box::new(fetcher)));
+        Ok(())
     }
 
     /// A handle for one loop.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
+use std::fmt;
 use std::time::Duration;
 
 use schema_registry_converter::async_impl::schema_registry::{
@@ -14,7 +15,7 @@ use schema_registry_converter::schema_registry_common::{
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::config::deployment::RegistryAccess;
+use crate::config::deployment::{Pems, RegistryAccess, RegistryLogin};
 use crate::observe::{RegisteredSchema, SchemaAnswer};
 
 use super::references;
@@ -22,6 +23,9 @@ use super::references;
 /// The registry's own code for "no schema of that id". A bare 404 is not it: that is what a
 /// wrong path or a proxy says.
 const SCHEMA_NOT_FOUND: u32 = 40403;
+/// What a 401 or a 403 means. The calls are tried again: rights and passwords come back.
+const REFUSED: &str =
+    "the log-in or certificate under `registry:` is refused, or has no right to this";
 /// Schemas one schema may refer to, all levels together.
 const REFERENCES_MAX: usize = 64;
 
@@ -29,11 +33,17 @@ const REFERENCES_MAX: usize = 64;
 type Tags = Vec<(String, Vec<String>)>;
 
 /// Settings and client of the calls.
-#[derive(Debug)]
 pub(super) struct Fetcher {
     settings: SrSettings,
     http: reqwest::Client,
     access: RegistryAccess,
+}
+
+impl fmt::Debug for Fetcher {
+    /// Without `settings`, which would show the log-in.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fetcher").field("access", &self.access).finish_non_exhaustive()
+    }
 }
 
 /// Why a call failed.
@@ -63,16 +73,25 @@ impl Fetcher {
         for url in urls {
             builder.add_url(url);
         }
-        if let Some((user, password)) = &access.basic {
-            builder.set_basic_authorization(user, Some(password.reveal()));
+        match &access.login {
+            Some(RegistryLogin::Basic(user, password)) => {
+                builder.set_basic_authorization(user, Some(password.reveal()));
+            }
+            Some(RegistryLogin::Bearer(token)) => {
+                builder.set_token_authorization(token.reveal());
+            }
+            None => {}
         }
-        let client = || reqwest::Client::builder().connect_timeout(timeout).timeout(timeout);
+        let client = || {
+            let builder = reqwest::Client::builder().connect_timeout(timeout).timeout(timeout);
+            with_certificates(builder, &access.tls)
+        };
         Ok(Fetcher {
             settings: builder
                 .set_timeout(timeout)
-                .build_with(client())
+                .build_with(client()?)
                 .map_err(|error| explain(&error))?,
-            http: client().build().map_err(|error| error.to_string())?,
+            http: client()?.build().map_err(|error| error.to_string())?,
             access: access.clone(),
         })
     }
@@ -185,8 +204,14 @@ impl Fetcher {
         let mut reason = String::from("no registry URL is configured");
         for url in &self.access.urls {
             let mut request = self.http.get(format!("{}/{path}", url.trim_end_matches('/')));
-            if let Some((user, password)) = &self.access.basic {
-                request = request.basic_auth(user, Some(password.reveal()));
+            match &self.access.login {
+                Some(RegistryLogin::Basic(user, password)) => {
+                    request = request.basic_auth(user, Some(password.reveal()));
+                }
+                Some(RegistryLogin::Bearer(token)) => {
+                    request = request.bearer_auth(token.reveal());
+                }
+                None => {}
             }
             let answer = match request.send().await.and_then(|r| r.error_for_status()) {
                 Ok(response) => response.bytes().await,
@@ -197,6 +222,9 @@ impl Fetcher {
                     Ok(value) => return Ok(value),
                     Err(error) => reason = format!("not the registry's JSON: {error}"),
                 },
+                Err(error) if matches!(error.status().map(|s| s.as_u16()), Some(401 | 403)) => {
+                    reason = format!("{REFUSED}: {}", error.without_url());
+                }
                 Err(error) => reason = error.without_url().to_string(),
             }
         }
@@ -204,10 +232,34 @@ impl Fetcher {
     }
 }
 
+/// Our certificate, and the authorities to trust in place of the system's.
+fn with_certificates(
+    mut builder: reqwest::ClientBuilder,
+    tls: &Pems,
+) -> Result<reqwest::ClientBuilder, String> {
+    if let Some(ca) = &tls.ca {
+        let authorities = reqwest::Certificate::from_pem_bundle(ca.reveal().as_bytes())
+            .map_err(|error| format!("certificates of `registry.ca`: {error}"))?;
+        builder = builder.tls_certs_only(authorities);
+    }
+    if let Some((certificate, key)) = &tls.client {
+        let (certificate, key) = (certificate.reveal().as_bytes(), key.reveal().as_bytes());
+        let identity = reqwest::Identity::from_pkcs8_pem(certificate, key).map_err(|error| {
+            format!("`registry.certificate` and its key (PKCS #8, not encrypted): {error}")
+        })?;
+        builder = builder.identity(identity);
+    }
+    Ok(builder)
+}
+
 fn failure(error: &SRCError) -> Failure {
     // 409: not compatible with the subject's versions. 422xx: not a schema.
     let refused = matches!(code(error), Some(409 | 42_200..=42_299));
-    Failure { reason: explain(error), refused }
+    let mut reason = explain(error);
+    if ["status 401", "status 403"].iter().any(|status| reason.contains(status)) {
+        reason = format!("{REFUSED}: {reason}");
+    }
+    Failure { reason, refused }
 }
 
 /// The registry's own error code, where its answer had one.

@@ -36,6 +36,8 @@ pub(super) enum Command {
         /// Who asks.
         waiter: Waiter<Result<u32, Failure>>,
     },
+    /// Calls from now on are made with this; those under way end as they began.
+    Replace(Box<Fetcher>),
 }
 
 /// Where an answer goes, for as long as someone is there to take it.
@@ -133,6 +135,7 @@ impl Keeper {
                 let flight = Registration { subject, schema, waiter, failures: 0 };
                 self.fly_registration(flight, Duration::ZERO);
             }
+            Command::Replace(fetcher) => self.fetcher = Arc::from(fetcher),
         }
     }
 

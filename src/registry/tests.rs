@@ -2,13 +2,13 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::config::deployment::{PublicTopics, RegistryAccess, Secret};
+use crate::config::deployment::{PublicTopics, RegistryAccess, RegistryLogin, Secret};
 use crate::observe::SchemaAnswer;
 use crate::publish::EventKind;
 
@@ -36,7 +36,7 @@ fn options() -> Options {
 }
 
 fn start(url: String, options: Options) -> Registry {
-    let access = RegistryAccess { urls: vec![url], basic: None };
+    let access = RegistryAccess::open(vec![url]);
     Registry::start(&access, options).expect("starts")
 }
 
@@ -246,8 +246,9 @@ fn second_url_is_asked_when_the_first_is_down_and_credentials_stay_unsaid() {
     drop(dead);
     let stand_in = StandIn::start().expect("starts");
     let urls = vec![dead_url.replace("http://", "http://user:hunter2@"), stand_in.url()];
-    let basic = Some(("user".to_owned(), Secret::new("hunter2".into())));
-    let registry = Registry::start(&RegistryAccess { urls, basic }, options()).expect("starts");
+    let login = RegistryLogin::Basic("user".to_owned(), Secret::new("hunter2".into()));
+    let access = RegistryAccess { login: Some(login), ..RegistryAccess::open(urls) };
+    let registry = Registry::start(&access, options()).expect("starts");
 
     let id = registry.register("orders-value", r#""string""#, PATIENCE).expect("registers");
     let answer = registry.fetch(id, PATIENCE).expect("answer");
@@ -255,6 +256,66 @@ fn second_url_is_asked_when_the_first_is_down_and_credentials_stay_unsaid() {
     let SchemaAnswer::Known(schema) = answer else { panic!("{answer:?}") };
     assert_eq!((schema.subject.as_deref(), schema.number), (Some("orders-value"), Some(1)));
     assert!(!format!("{registry:?} {:?}", registry.status()).contains("hunter2"));
+}
+
+/// Answers every call well and keeps what was sent ahead of its body.
+fn recorded(listener: TcpListener) -> Arc<Mutex<Vec<String>>> {
+    let heads = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&heads);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("accepted");
+            let head = read_head(&mut stream);
+            kept.lock().expect("no panic").push(head);
+            respond(&mut stream, 200, r#"{"schema":"\"string\""}"#);
+        }
+    });
+    heads
+}
+
+#[test]
+fn a_new_log_in_is_sent_from_the_next_call_on() {
+    let (listener, url) = listen();
+    let heads = recorded(listener);
+    let access =
+        |login| RegistryAccess { login: Some(login), ..RegistryAccess::open(vec![url.clone()]) };
+    let token = |token: &str| access(RegistryLogin::Bearer(Secret::new(token.to_owned())));
+    let registry = Registry::start(&token("first"), options()).expect("starts");
+
+    registry.fetch(1, PATIENCE).expect("answer");
+    registry.replace(&token("second")).expect("a client");
+    registry.fetch(2, PATIENCE).expect("answer");
+    let basic = RegistryLogin::Basic("Aladdin".into(), Secret::new("open sesame".into()));
+    registry.replace(&access(basic)).expect("a client");
+    registry.fetch(3, PATIENCE).expect("answer");
+
+    let heads = heads.lock().expect("no panic");
+    let sent = |id: u32| -> Vec<String> {
+        let path = format!("GET /schemas/ids/{id}");
+        let of = heads.iter().filter(|head| head.starts_with(&path));
+        let lines = of.flat_map(|head| head.lines());
+        let logins = lines.filter_map(|line| line.split_once(": "));
+        logins
+            .filter(|(name, _)| name.eq_ignore_ascii_case("authorization"))
+            .map(|(_, value)| value.to_owned())
+            .collect()
+    };
+    // The schema, and its subject.
+    assert_eq!(sent(1), ["Bearer first"; 2]);
+    assert_eq!(sent(2), ["Bearer second"; 2]);
+    assert_eq!(sent(3), ["Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="; 2]);
+}
+
+#[test]
+fn a_log_in_that_is_refused_is_said_to_be() {
+    let (listener, url) = listen();
+    scripted(listener, vec![Reply::Status(401, r#"{"error_code":40101,"message":"who?"}"#); 99]);
+    let registry = start(url, options());
+
+    let error = registry.fetch(1, Duration::from_millis(200)).unwrap_err().to_string();
+
+    assert!(error.contains("the log-in or certificate under `registry:` is refused"), "{error}");
+    assert!(error.contains("401"), "{error}");
 }
 
 #[test]

@@ -6,15 +6,17 @@
 
 use std::time::Duration;
 
-use rdkafka::client::ClientContext;
+use rdkafka::client::{Client, ClientContext};
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
-use rdkafka::consumer::{BaseConsumer, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::producer::BaseProducer;
+use rdkafka::producer::{BaseProducer, Producer};
 
+use super::ffi;
 use super::group::Group;
 use super::transaction::Deliveries;
 use crate::config::deployment::KafkaAccess;
+use crate::config::security::TOKEN_PROPERTY;
 
 /// Longest a single call to Kafka blocks. Short enough to leave room for a shutdown in 10 s.
 pub(super) const CALL: Duration = Duration::from_secs(5);
@@ -104,11 +106,34 @@ pub(super) fn base_config(access: &KafkaAccess) -> ClientConfig {
         .set("topic.metadata.refresh.interval.ms", "10000")
         .set("reconnect.backoff.ms", "50")
         .set("reconnect.backoff.max.ms", "500");
-    for (name, value) in &access.properties {
+    for (name, value) in access.properties.iter().filter(|(name, _)| name != TOKEN_PROPERTY) {
         config.set(name, value.reveal());
     }
     config.set("bootstrap.servers", &access.bootstrap_servers);
     config
+}
+
+/// Gives a new client the token it logs in with, where there is one.
+pub(crate) fn log_in<C: ClientContext>(
+    client: &Client<C>,
+    access: &KafkaAccess,
+) -> KafkaResult<()> {
+    match access.properties.iter().find(|(name, _)| name == TOKEN_PROPERTY) {
+        Some((_, token)) => {
+            ffi::set_token(client, token.reveal()).map_err(KafkaError::ClientCreation)
+        }
+        None => Ok(()),
+    }
+}
+
+/// Whether a client can be made: certificates and keys belong together, properties are known.
+/// Connects to nothing.
+///
+/// # Errors
+/// What librdkafka says.
+pub fn try_access(access: &KafkaAccess) -> KafkaResult<()> {
+    let consumer = base_config(access).create_with_context::<_, BaseConsumer<Silent>>(Silent)?;
+    log_in(consumer.client(), access)
 }
 
 /// The consumer of a stage's group.
@@ -140,7 +165,10 @@ pub(super) fn group_consumer(
         .set("fetch.queue.backoff.ms", "5")
         .set("queued.min.messages", "20000")
         .set("queued.max.messages.kbytes", prefetch_kib);
-    config.create_with_context(Group::new(identity.instance()))
+    let consumer: BaseConsumer<Group> =
+        config.create_with_context(Group::new(identity.instance()))?;
+    log_in(consumer.client(), access)?;
+    Ok(consumer)
 }
 
 /// Which records a reader sees.
@@ -174,7 +202,9 @@ pub(super) fn unsubscribed(
         .set("fetch.wait.max.ms", "20")
         .set("fetch.queue.backoff.ms", "5")
         .set("queued.max.messages.kbytes", "8192");
-    config.create_with_context(Silent)
+    let consumer: BaseConsumer<Silent> = config.create_with_context(Silent)?;
+    log_in(consumer.client(), access)?;
+    Ok(consumer)
 }
 
 /// A producer; with a transactional id where `transactional`.
@@ -198,7 +228,9 @@ pub(super) fn producer(
     } else {
         config.set("message.timeout.ms", "30000");
     }
-    config.create_with_context(Deliveries::default())
+    let producer: BaseProducer<Deliveries> = config.create_with_context(Deliveries::default())?;
+    log_in(producer.client(), access)?;
+    Ok(producer)
 }
 
 /// Context of readers: their errors come back from `poll`, so librdkafka's own reports of the

@@ -4,22 +4,28 @@
 //! is ever changed: a topic may be shared, and its settings are its owner's.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rdkafka::admin::{
     AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication,
 };
-use rdkafka::client::DefaultClientContext;
-use rdkafka::config::FromClientConfig;
+use rdkafka::client::{ClientContext, DefaultClientContext};
+use rdkafka::config::{FromClientConfig, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 
-use super::client::{ReservedProperty, base_config, check_properties};
+use super::access::Rights;
+use super::client::{ReservedProperty, base_config, check_properties, log_in};
+use super::rights::{MissingRight, Operation, Resource, Right};
 use super::topics::{TopicNames, TopicSpec};
 use crate::config::deployment::{Deployment, KafkaAccess};
 use crate::config::plan::Plan;
 
 /// How long the cluster may take to answer.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// What connections may have said in that time: about four a second and broker tried.
+const EVENTS_MAX: u32 = 256;
 
 /// What is wrong with the topics.
 #[derive(Debug, thiserror::Error)]
@@ -29,12 +35,20 @@ pub enum TopicsError {
     #[error(transparent)]
     Property(#[from] ReservedProperty),
     /// The cluster does not answer.
-    #[error("cannot reach Kafka at {servers}: {source}")]
+    #[error("cannot reach Kafka at {servers}: {source}{}", why(.reason))]
     Unreachable {
         /// Bootstrap servers.
         servers: String,
-        /// Why.
+        /// What failed.
         source: KafkaError,
+        /// What the last connection said, such as a log-in refused.
+        reason: Option<String>,
+    },
+    /// Rights are missing.
+    #[error("{}", lines(.missing))]
+    Denied {
+        /// All of them.
+        missing: Vec<MissingRight>,
     },
     /// A topic that is read does not exist; driftline does not make it.
     #[error("topic {topic} does not exist: it is read, so its producer's side must create it")]
@@ -66,6 +80,15 @@ pub enum TopicsError {
     },
 }
 
+fn why(reason: &Option<String>) -> String {
+    reason.as_ref().map_or_else(String::new, |reason| format!(" ({reason})"))
+}
+
+fn lines(missing: &[MissingRight]) -> String {
+    let lines: Vec<String> = missing.iter().map(ToString::to_string).collect();
+    lines.join("\n")
+}
+
 impl TopicsError {
     /// 75 when trying again may help, else 78.
     #[must_use]
@@ -84,6 +107,18 @@ pub struct Check {
     pub name: String,
     /// What was found.
     pub result: Result<String, TopicsError>,
+}
+
+/// Asks for every right that is needed, as far as a cluster can be asked.
+///
+/// # Errors
+/// With all that are missing, or when nobody answers.
+pub fn check_rights(access: &KafkaAccess, rights: &Rights) -> Result<(), TopicsError> {
+    let cluster = Cluster::connect(access)?;
+    // First what needs no right: its failure says best why there is no connection.
+    cluster.partitions()?;
+    let missing = cluster.missing_rights(rights)?;
+    if missing.is_empty() { Ok(()) } else { Err(TopicsError::Denied { missing }) }
 }
 
 /// Makes missing topics and checks the others; returns the names of those it made.
@@ -129,9 +164,23 @@ pub fn check_connect(plan: &Plan, deployment: &Deployment, sources: &[String]) -
             return vec![Check { name, result: Err(error) }];
         }
     };
+    let denied = match cluster.missing_rights(&Rights::new(plan, deployment)) {
+        Ok(missing) => missing,
+        Err(error) => {
+            return vec![Check { name, result: Err(error) }];
+        }
+    };
     let found = format!("reachable, {} topics", present.len());
     let mut checks = vec![Check { name, result: Ok(found) }];
-    for topic in sources {
+    // Of a topic that may not be looked at nothing more is known.
+    let is_hidden =
+        |topic: &str| denied.iter().any(|missing| missing.right.covers(Resource::Topic, topic));
+    for missing in &denied {
+        let name = format!("right to {}", missing.right.subject());
+        let result = Err(TopicsError::Denied { missing: vec![missing.clone()] });
+        checks.push(Check { name, result });
+    }
+    for topic in sources.iter().filter(|topic| !is_hidden(topic)) {
         let result = match present.get(topic) {
             Some(partitions) => Ok(format!("{partitions} partitions")),
             None => Err(TopicsError::SourceMissing { topic: topic.clone() }),
@@ -139,8 +188,10 @@ pub fn check_connect(plan: &Plan, deployment: &Deployment, sources: &[String]) -
         checks.push(Check { name: format!("source topic {topic}"), result });
     }
     let specs = TopicNames::new(&deployment.app, &deployment.topics).specs(plan);
-    let (there, missing): (Vec<&TopicSpec>, Vec<&TopicSpec>) =
-        specs.iter().partition(|spec| present.contains_key(&spec.name));
+    let (there, missing): (Vec<&TopicSpec>, Vec<&TopicSpec>) = specs
+        .iter()
+        .filter(|spec| !is_hidden(&spec.name))
+        .partition(|spec| present.contains_key(&spec.name));
     for spec in missing {
         let result = Ok("missing; run will create it".to_owned());
         checks.push(Check { name: format!("topic {}", spec.name), result });
@@ -158,9 +209,34 @@ pub fn check_connect(plan: &Plan, deployment: &Deployment, sources: &[String]) -
 /// A topic and whether it is as it must be.
 type TopicResult = (String, Result<(), TopicsError>);
 
-/// An admin connection and the name it goes by in messages.
+/// Remembers what its connections last said: without it, a log-in that is refused looks like a
+/// broker that is silent.
+#[derive(Debug, Default)]
+struct Asker {
+    said: Mutex<Option<String>>,
+}
+
+impl ClientContext for Asker {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        tracing::debug!(?level, facility, message, "kafka");
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
+            // Follows on what is wrong with each.
+            return;
+        }
+        *self.said.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
+    }
+}
+
+impl ConsumerContext for Asker {}
+
+/// Two connections and the name they go by in messages.
 struct Cluster {
     admin: AdminClient<DefaultClientContext>,
+    /// Asks what needs no administrator; an admin client tells nothing of its connections.
+    asker: BaseConsumer<Asker>,
     servers: String,
     waiter: tokio::runtime::Runtime,
 }
@@ -169,12 +245,23 @@ impl Cluster {
     fn connect(access: &KafkaAccess) -> Result<Cluster, TopicsError> {
         check_properties(access)?;
         let servers = access.bootstrap_servers.clone();
-        let admin = AdminClient::from_config(&base_config(access))
-            .map_err(|source| TopicsError::Unreachable { servers: servers.clone(), source })?;
+        let made = || {
+            let config = base_config(access);
+            let asker: BaseConsumer<Asker> = config.create_with_context(Asker::default())?;
+            log_in(asker.client(), access)?;
+            let admin = AdminClient::from_config(&config)?;
+            log_in(admin.inner(), access)?;
+            Ok((asker, admin))
+        };
+        let (asker, admin) = made().map_err(|source| TopicsError::Unreachable {
+            servers: servers.clone(),
+            source,
+            reason: None,
+        })?;
         let waiter = tokio::runtime::Builder::new_current_thread()
             .build()
             .expect("a runtime without drivers needs nothing from the system");
-        Ok(Cluster { admin, servers, waiter })
+        Ok(Cluster { admin, asker, servers, waiter })
     }
 
     fn wait<T>(&self, call: impl Future<Output = KafkaResult<T>>) -> Result<T, TopicsError> {
@@ -182,18 +269,26 @@ impl Cluster {
     }
 
     fn unreachable(&self, source: KafkaError) -> TopicsError {
-        TopicsError::Unreachable { servers: self.servers.clone(), source }
+        // Hands over what connections have said since, log lines among it.
+        for _ in 0..EVENTS_MAX {
+            let _ = self.asker.poll(Duration::ZERO);
+        }
+        let said = &self.asker.context().said;
+        let reason = said.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        TopicsError::Unreachable { servers: self.servers.clone(), source, reason }
     }
 
-    /// Number of partitions of every topic.
+    /// Number of partitions of every topic that may be seen.
     fn partitions(&self) -> Result<BTreeMap<String, usize>, TopicsError> {
-        let metadata = self
-            .admin
-            .inner()
-            .fetch_metadata(None, PATIENCE)
-            .map_err(|source| self.unreachable(source))?;
+        let metadata =
+            self.asker.fetch_metadata(None, PATIENCE).map_err(|source| self.unreachable(source))?;
         let topics = metadata.topics().iter();
         Ok(topics.map(|topic| (topic.name().to_owned(), topic.partitions().len())).collect())
+    }
+
+    fn missing_rights(&self, rights: &Rights) -> Result<Vec<MissingRight>, TopicsError> {
+        let silent = KafkaError::AdminOp(RDKafkaErrorCode::OperationTimedOut);
+        rights.missing(self.asker.client(), PATIENCE).ok_or_else(|| self.unreachable(silent))
     }
 
     fn create(&self, specs: &[&TopicSpec]) -> Result<Vec<String>, TopicsError> {
@@ -245,6 +340,12 @@ impl Cluster {
         for (spec, config) in specs.iter().zip(described) {
             let result = match config {
                 Ok(config) => self.check_one(spec, present.get(&spec.name), &config),
+                Err(RDKafkaErrorCode::TopicAuthorizationFailed) => {
+                    let right =
+                        Right::literal(Resource::Topic, &spec.name, &[Operation::DescribeConfigs]);
+                    let missing = vec![MissingRight { right, servers: self.servers.clone() }];
+                    Err(TopicsError::Denied { missing })
+                }
                 Err(code) => Err(self.unreachable(KafkaError::AdminOp(code))),
             };
             results.push((spec.name.clone(), result));

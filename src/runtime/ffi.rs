@@ -6,6 +6,8 @@
 //! outlives what it points into.
 #![expect(unsafe_code, reason = "calls of librdkafka without a wrapper; argued one by one below")]
 
+mod describe;
+
 use std::ffi::{CStr, CString, c_int};
 use std::marker::PhantomData;
 use std::ptr::{NonNull, null, null_mut};
@@ -16,6 +18,8 @@ use rdkafka::client::{Client, ClientContext};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka_sys as sys;
+
+pub(super) use describe::{Described, Kind, describe, set_token};
 
 /// How long a batch may fill. A reader that is faster than librdkafka would otherwise wake for a
 /// few messages at a time, and take the cores from those who bring them.

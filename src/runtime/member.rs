@@ -10,6 +10,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 
+use super::access::Rights;
 use super::client::{self, Identity};
 use super::error::RunError;
 use super::group::{Group, GroupEvent, Place};
@@ -41,6 +42,7 @@ pub(super) struct Member {
     pub assigned: Vec<Place>,
     /// Whether they have been restored and are read.
     pub restored: bool,
+    rights: Rights,
     rewinds: u32,
     quiet: Quiet,
 }
@@ -62,6 +64,7 @@ impl Member {
             identity,
             assigned: Vec::new(),
             restored: false,
+            rights: setup.rights.clone(),
             rewinds: 0,
             quiet: Quiet::default(),
         })
@@ -128,13 +131,18 @@ impl Member {
                 source: error,
             });
         }
-        complain(&mut self.quiet, stage, &error);
+        if !self.rights.explain(self.consumer.client(), &self.identity, &error) {
+            complain(&mut self.quiet, stage, &error);
+        }
         Ok(Polled::Nothing)
     }
 
-    /// Says, but not too often, what reading ran into.
+    /// Says, but not too often, what reading ran into. What may not be read is not handed out;
+    /// the rest is, and librdkafka tries again.
     pub(super) fn complain(&mut self, error: &KafkaError) {
-        complain(&mut self.quiet, self.identity.stage, error);
+        if !self.rights.explain(self.consumer.client(), &self.identity, error) {
+            complain(&mut self.quiet, self.identity.stage, error);
+        }
     }
 
     /// How long to rest before the next restore: nothing after the first failure, then more.

@@ -9,6 +9,7 @@
     reason = "drives stages from clocks, threads and the network; the stages themselves do not"
 )]
 
+mod access;
 mod client;
 mod cluster;
 mod error;
@@ -23,6 +24,7 @@ mod quiet;
 mod reader;
 mod report;
 mod restore;
+pub mod rights;
 mod send;
 mod set_aside;
 mod setup;
@@ -32,8 +34,10 @@ mod supervisor;
 mod topics;
 mod transaction;
 
-pub use client::{Identity, ReservedProperty};
-pub use cluster::{Check, TopicsError, check_connect, ensure_topics};
+pub use access::Rights;
+pub(crate) use client::log_in;
+pub use client::{Identity, ReservedProperty, try_access};
+pub use cluster::{Check, TopicsError, check_connect, check_rights, ensure_topics};
 pub use error::RunError;
 pub use mock::MockBroker;
 pub use onlooker::Onlooker;

@@ -73,6 +73,7 @@ pub(super) fn run(
     let writer = Writer::new(WriterSettings {
         access: setup.access.clone(),
         identity: identity.clone(),
+        rights: setup.rights.clone(),
         names: setup.names.clone(),
         commit: setup.commit,
         encoder: Box::new(|_| unreachable!("observe makes no public events")),
@@ -205,6 +206,7 @@ impl ObserveLoop<'_> {
             consumer: &self.member.consumer,
             reader: &self.reader,
             identity: &self.member.identity,
+            rights: &self.setup.rights,
             shutdown: &self.setup.shutdown,
         }
     }

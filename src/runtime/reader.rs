@@ -10,6 +10,7 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::{Message, Offset, TopicPartitionList};
 
+use super::access::denied;
 use super::client::{self, CALL, Identity, Isolation, Silent};
 use super::error::RunError;
 use super::shutdown::Shutdown;
@@ -149,7 +150,7 @@ impl Reader {
                 }
                 Some(Err(error)) => {
                     let code = error.rdkafka_error_code();
-                    if code == Some(RDKafkaErrorCode::AutoOffsetReset) {
+                    if code == Some(RDKafkaErrorCode::AutoOffsetReset) || denied(&error).is_some() {
                         return Err(error);
                     }
                     last_error = error;

@@ -11,6 +11,7 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::{Message, Offset, TopicPartitionList};
 
+use super::access::Rights;
 use super::client::Identity;
 use super::error::RunError;
 use super::group::{Group, Place};
@@ -25,6 +26,8 @@ pub(super) const CHECKPOINT_KEY: &[u8] = b"__checkpoint";
 const COMMITTED_TRY: Duration = Duration::from_millis(500);
 /// After this long without an answer a restart of the process is better.
 const PATIENCE: Duration = Duration::from_secs(300);
+/// Between two tries of what is not allowed.
+const DENIED_REST: Duration = Duration::from_secs(1);
 /// A seek right after an assignment may be refused for a moment.
 const SEEK_FOR: Duration = Duration::from_secs(20);
 
@@ -53,6 +56,7 @@ pub(super) struct Restorer<'a> {
     pub consumer: &'a BaseConsumer<Group>,
     pub reader: &'a Reader,
     pub identity: &'a Identity,
+    pub rights: &'a Rights,
     pub shutdown: &'a Shutdown,
 }
 
@@ -60,8 +64,15 @@ impl Restorer<'_> {
     /// Serves the group; whether something else has to be done first. The partitions are paused,
     /// so no record is lost here.
     fn interrupted(&self) -> bool {
-        let _ = self.consumer.poll(Duration::ZERO);
+        if let Some(Err(error)) = self.consumer.poll(Duration::ZERO) {
+            self.denied(&error);
+        }
         self.consumer.context().is_asking() || self.shutdown.requested()
+    }
+
+    /// Whether an error is a want of rights, which is said: worth any wait.
+    fn denied(&self, error: &KafkaError) -> bool {
+        self.rights.explain(self.consumer.client(), self.identity, error)
     }
 
     /// Tries until it succeeds, something else has to be done (`None`), or patience ends.
@@ -79,7 +90,7 @@ impl Restorer<'_> {
             if self.interrupted() {
                 return Ok(None);
             }
-            if started.elapsed() > PATIENCE {
+            if !self.denied(&source) && started.elapsed() > PATIENCE {
                 let (stage, seconds) = (self.identity.stage, PATIENCE.as_secs());
                 return Err(RunError::Unreachable { stage, doing, seconds, source });
             }
@@ -261,6 +272,12 @@ impl Restorer<'_> {
         read: KafkaResult<ReadEnd>,
     ) -> Result<ReadEnd, RunError> {
         let (stage, seconds) = (self.identity.stage, 60);
+        if let Err(error) = &read
+            && self.denied(error)
+        {
+            self.shutdown.sleep(DENIED_REST);
+            return Ok(ReadEnd::Interrupted);
+        }
         read.map_err(|source| RunError::Unreachable { stage, doing, seconds, source })
     }
 

@@ -3,6 +3,7 @@
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
+use super::access::Rights;
 use super::client::Identity;
 use super::report::{Report, ReportKind};
 use super::shutdown::Shutdown;
@@ -21,6 +22,8 @@ pub struct Setup {
     pub slot: u32,
     /// How to reach Kafka.
     pub access: KafkaAccess,
+    /// What it must be allowed, for telling what is not.
+    pub rights: Rights,
     /// Names of topics.
     pub names: TopicNames,
     /// How to commit.
@@ -82,6 +85,7 @@ impl Setup {
             app: deployment.app.clone(),
             slot: deployment.slot,
             access: deployment.kafka.clone(),
+            rights: Rights::new(plan, deployment),
             names: TopicNames::new(&deployment.app, &deployment.topics),
             commit: Commit::Transactional,
             pace: Pace { observe: deployment.commit_interval, ..Pace::default() },

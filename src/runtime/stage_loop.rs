@@ -80,6 +80,7 @@ pub(super) fn run<S: Stage>(
     let writer = Writer::new(WriterSettings {
         access: setup.access.clone(),
         identity: identity.clone(),
+        rights: setup.rights.clone(),
         names: setup.names.clone(),
         commit: setup.commit,
         encoder,
@@ -181,6 +182,7 @@ impl<S: Stage> StageLoop<'_, S> {
             consumer: &self.member.consumer,
             reader: &self.reader,
             identity: &self.member.identity,
+            rights: &self.setup.rights,
             shutdown: &self.setup.shutdown,
         };
         let Some(standings) = restorer.standings(&self.member.assigned)? else {

@@ -79,10 +79,22 @@ impl Supervisor {
     ///
     /// # Errors
     /// The first failure.
-    pub fn wait(mut self) -> Result<(), RunError> {
+    pub fn wait(self) -> Result<(), RunError> {
+        self.wait_or(|| false)
+    }
+
+    /// As [`Supervisor::wait`], and asks for the shutdown itself once `leave` says so; it is asked
+    /// many times a second.
+    ///
+    /// # Errors
+    /// The first failure.
+    pub fn wait_or(mut self, mut leave: impl FnMut() -> bool) -> Result<(), RunError> {
         let mut result = Ok(());
         let mut deadline: Option<Instant> = None;
         while let Some(&stage) = self.running.first() {
+            if deadline.is_none() && leave() {
+                self.setup.shutdown.request();
+            }
             if deadline.is_none() && self.setup.shutdown.requested() {
                 deadline = Some(Instant::now() + STOP_WITHIN);
             }

@@ -138,7 +138,8 @@ impl TopicSpec {
     }
 
     /// Settings it is made with.
-    pub(super) fn settings(&self) -> Vec<(&'static str, String)> {
+    #[must_use]
+    pub fn settings(&self) -> Vec<(&'static str, String)> {
         let mut settings = Vec::new();
         if self.compacted {
             settings.push(("cleanup.policy", "compact".to_owned()));

@@ -11,11 +11,13 @@ use std::time::{Duration, Instant};
 
 use rdkafka::TopicPartitionList;
 use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
 
+use super::access::Rights;
 use super::client::{self, CALL, Identity};
 use super::error::RunError;
 use super::ffi;
@@ -68,6 +70,14 @@ pub(super) struct Deliveries {
 }
 
 impl ClientContext for Deliveries {
+    /// A transaction that fails is told once for each partition, at every try.
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        let mut quiet = self.quiet.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(suppressed) = quiet.may_log(facility) {
+            tracing::warn!(?level, facility, message, suppressed, "kafka producer");
+        }
+    }
+
     fn error(&self, error: KafkaError, reason: &str) {
         let cause = format!("{error:?}");
         let mut quiet = self.quiet.lock().unwrap_or_else(PoisonError::into_inner);
@@ -105,6 +115,7 @@ enum Failure {
 pub(super) struct WriterSettings {
     pub access: KafkaAccess,
     pub identity: Identity,
+    pub rights: Rights,
     pub names: TopicNames,
     pub commit: Commit,
     pub encoder: EventEncoder,
@@ -151,6 +162,7 @@ impl Writer {
             Ok(()) => Ok(Committed::Yes),
             Err(Failure::Abort(error)) => {
                 self.refuse_second_process(&error)?;
+                self.explain(&error);
                 tracing::info!(stage = self.stage(), %error, "transaction aborted, restoring");
                 if self.abort() {
                     return Ok(Committed::Rewind("aborted"));
@@ -159,6 +171,7 @@ impl Writer {
                 Ok(Committed::Rewind("aborted"))
             }
             Err(Failure::Fatal(error)) => {
+                self.explain(&error);
                 tracing::warn!(stage = self.stage(), %error, "producer lost, making a new one");
                 let fenced = is_fence(&error);
                 if fenced {
@@ -289,6 +302,11 @@ impl Writer {
         Ok(())
     }
 
+    /// Says which right is missing, where that is why.
+    fn explain(&self, error: &KafkaError) {
+        self.settings.rights.explain(self.producer.client(), &self.settings.identity, error);
+    }
+
     fn recreate(&mut self) -> Result<(), RunError> {
         self.producer = connect(&self.settings)?;
         Ok(())
@@ -322,11 +340,13 @@ fn connect(settings: &WriterSettings) -> Result<BaseProducer<Deliveries>, RunErr
             return Err(RunError::Stopped);
         }
         let waited = started.elapsed();
-        if waited >= RECREATE_FOR {
+        // A right comes when someone grants it; a restart would not bring it sooner.
+        let denied = settings.rights.explain(producer.client(), &settings.identity, &error);
+        if waited >= RECREATE_FOR && !denied {
             let (doing, seconds) = ("starting a transactional producer", waited.as_secs());
             return Err(RunError::Unreachable { stage, doing, seconds, source: error });
         }
-        if let Some(suppressed) = quiet.may_log(&format!("{error:?}")) {
+        if !denied && let Some(suppressed) = quiet.may_log(&format!("{error:?}")) {
             tracing::warn!(stage, %error, suppressed, "waiting for the transaction coordinator");
         }
         let retriable = matches!(&error, KafkaError::Transaction(inner) if inner.is_retriable());

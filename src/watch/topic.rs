@@ -14,7 +14,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use super::WatchError;
 use crate::config::deployment::KafkaAccess;
 use crate::observe::SourceRecord;
-use crate::runtime::Onlooker;
+use crate::runtime::{Onlooker, log_in};
 
 /// For one answer about a topic.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -208,7 +208,7 @@ fn consumer(access: &KafkaAccess) -> KafkaResult<BaseConsumer<Onlooker>> {
     for (name, value) in &access.properties {
         config.set(name, value.reveal());
     }
-    config
+    let consumer: BaseConsumer<Onlooker> = config
         .set("bootstrap.servers", &access.bootstrap_servers)
         .set("group.id", "driftline-watch")
         .set("isolation.level", "read_committed")
@@ -219,5 +219,7 @@ fn consumer(access: &KafkaAccess) -> KafkaResult<BaseConsumer<Onlooker>> {
         .set("auto.offset.reset", "earliest")
         .set("fetch.queue.backoff.ms", "5")
         .set("queued.max.messages.kbytes", "16384")
-        .create_with_context(Onlooker)
+        .create_with_context(Onlooker)?;
+    log_in(consumer.client(), access)?;
+    Ok(consumer)
 }

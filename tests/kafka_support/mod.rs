@@ -19,7 +19,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use driftline::config::deployment::{KafkaAccess, PublicTopics};
-use driftline::runtime::{Commit, Pace, Report, Setup, Shutdown, TopicNames};
+use driftline::runtime::{Commit, Pace, Report, Rights, Setup, Shutdown, TopicNames};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
@@ -61,6 +61,7 @@ pub fn setup(access: KafkaAccess, app: &str, commit: Commit) -> (Setup, Receiver
         app: app.to_owned(),
         slot: 0,
         access,
+        rights: Rights::default(),
         names: TopicNames::new(app, &PublicTopics::default()),
         commit,
         pace: Pace { observe: quick, stages: quick, checkpoint: Duration::from_millis(700) },

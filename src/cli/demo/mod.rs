@@ -134,7 +134,7 @@ fn world(args: &DemoArgs) -> Result<World, DemoError> {
     };
     let kafka =
         KafkaAccess { bootstrap_servers: brokers.clone(), properties: args.properties.clone() };
-    Ok(World::real(kafka, RegistryAccess { urls: vec![registry.clone()], basic: None }))
+    Ok(World::real(kafka, RegistryAccess::open(vec![registry.clone()])))
 }
 
 /// The stream ends now and begins as many windows before.

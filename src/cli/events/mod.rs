@@ -171,7 +171,7 @@ struct Schemas {
 impl Schemas {
     fn new(url: Option<&str>) -> Result<Schemas, RegistryError> {
         let start = |url: &str| {
-            let access = RegistryAccess { urls: vec![url.to_owned()], basic: None };
+            let access = RegistryAccess::open(vec![url.to_owned()]);
             Registry::start(&access, Options::default())
         };
         Ok(Schemas { registry: url.map(start).transpose()?, known: BTreeMap::new() })

@@ -138,7 +138,7 @@ fn events_of_all_topics_come_in_time_order_and_end_at_the_end() {
 #[test]
 fn avro_events_are_read_with_and_without_their_registry() {
     let stand_in = StandIn::start().expect("starts");
-    let access = RegistryAccess { urls: vec![stand_in.url()], basic: None };
+    let access = RegistryAccess::open(vec![stand_in.url()]);
     let registry = Registry::start(&access, Options::default()).expect("starts");
     let topics = PublicTopics::default();
     let schemas = registry.register_event_schemas(&topics, SCHEMA_PATIENCE).expect("registers");

@@ -4,32 +4,17 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use super::Checks;
-use crate::config::deployment::{Deployment, KafkaAccess, PublicTopics, RegistryAccess, Secret};
+use super::{Checks, security};
+use crate::config::Millis;
+use crate::config::deployment::{Deployment, KafkaAccess, PublicTopics, RegistryAccess};
 use crate::config::plan::Plan;
-use crate::config::{Millis, SecretSource};
+use crate::config::security::{Credentials, KafkaSecurity, RegistrySecurity};
 
 const BOOTSTRAP_SERVERS: &str = "localhost:9092";
 /// Where Prometheus exporters of OpenTelemetry listen.
 const HTTP_PORT: u16 = 9464;
 const INTERNAL_TOPICS: [&str; 7] =
     ["facts", "summaries", "findings", "state-assess", "state-decide", "layouts", "quarantine"];
-const PROTOCOLS: [&str; 4] = ["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"];
-const MECHANISMS: [&str; 4] = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"];
-/// Properties on which exactly-once rests; set by the runtime.
-const OWN_PROPERTIES: [&str; 11] = [
-    "auto.offset.reset",
-    "enable.auto.commit",
-    "enable.auto.offset.store",
-    "enable.idempotence",
-    "enable.partition.eof",
-    "group.id",
-    "group.instance.id",
-    "isolation.level",
-    "partition.assignment.strategy",
-    "transactional.id",
-    "transaction.timeout.ms",
-];
 
 /// The deployment of a plan whose smallest window is given.
 pub(super) fn deployment(checks: &mut Checks<'_>, plan: &Plan, smallest_ms: i64) -> Deployment {
@@ -43,84 +28,34 @@ pub(super) fn deployment(checks: &mut Checks<'_>, plan: &Plan, smallest_ms: i64)
         );
         checks.problem(&["commit", "interval"], message, "leave it out, or shorten it");
     }
+    let (kafka, kafka_security) = kafka(checks);
+    let (registry, registry_security) = registry(checks).unzip();
     Deployment {
         app: plan.app.clone(),
         slot: 0,
-        kafka: kafka(checks),
-        registry: registry(checks),
+        kafka,
+        registry,
+        credentials: Credentials {
+            kafka: kafka_security,
+            registry: registry_security.unwrap_or_default(),
+        },
         topics: topics(checks, plan),
         commit_interval: Duration::from_millis(interval_ms.unsigned_abs()),
         http: http(checks),
     }
 }
 
-fn kafka(checks: &mut Checks<'_>) -> KafkaAccess {
+fn kafka(checks: &mut Checks<'_>) -> (KafkaAccess, KafkaSecurity) {
     let written = &checks.config.kafka;
     let servers = written.bootstrap_servers.clone().unwrap_or_else(|| BOOTSTRAP_SERVERS.into());
     if servers.trim().is_empty() {
         let path = ["kafka", "bootstrap_servers"];
         checks.problem(&path, "no broker is named".into(), "write `host:port`");
     }
-    let security = &written.security;
-    one_of(checks, "protocol", security.protocol.as_deref(), &PROTOCOLS);
-    one_of(checks, "mechanism", security.mechanism.as_deref(), &MECHANISMS);
-    let is_sasl = security.protocol.as_deref().is_some_and(|name| name.starts_with("SASL"));
-    if is_sasl && security.mechanism.is_none() {
-        let path = ["kafka", "security", "mechanism"];
-        checks.problem(&path, "`protocol` asks for a log-in".into(), "add `mechanism:`");
-    }
-    if !is_sasl && (security.mechanism.is_some() || security.password.is_some()) {
-        let path = ["kafka", "security", "protocol"];
-        let message = "a log-in is given, but `protocol` uses none".into();
-        checks.problem(&path, message, "use `protocol: SASL_SSL`");
-    }
-    let password = secret(checks, &["kafka", "security", "password"], security.password.as_ref());
-    let mut properties = Vec::new();
-    for (name, value) in [
-        ("security.protocol", &security.protocol),
-        ("sasl.mechanism", &security.mechanism),
-        ("sasl.username", &security.username),
-    ] {
-        if let Some(value) = value {
-            properties.push((name.to_owned(), Secret::new(value.clone())));
-        }
-    }
-    properties.extend(password.map(|password| ("sasl.password".to_owned(), password)));
-    for (name, value) in &written.properties {
-        if OWN_PROPERTIES.contains(&name.as_str()) || name == "bootstrap.servers" {
-            let message = format!("`{name}` is set by Driftline");
-            checks.problem(&["kafka", "properties", name], message, "take it out");
-        }
-        properties.push((name.clone(), value.0.clone()));
-    }
-    KafkaAccess { bootstrap_servers: servers, properties }
+    security::kafka(checks, servers)
 }
 
-fn one_of(checks: &mut Checks<'_>, key: &str, value: Option<&str>, known: &[&str]) {
-    if let Some(value) = value
-        && !known.contains(&value)
-    {
-        let message = format!("`{value}` is not known");
-        let fix = format!("use one of {}", known.join(", "));
-        checks.problem(&["kafka", "security", key], message, fix);
-    }
-}
-
-fn secret(
-    checks: &mut Checks<'_>,
-    path: &[&str],
-    written: Option<&SecretSource>,
-) -> Option<Secret> {
-    match written?.read(&checks.config.source.folder()) {
-        Ok(secret) => Some(secret),
-        Err(message) => {
-            checks.problem(path, message, "create the file, or name another");
-            None
-        }
-    }
-}
-
-fn registry(checks: &mut Checks<'_>) -> Option<RegistryAccess> {
+fn registry(checks: &mut Checks<'_>) -> Option<(RegistryAccess, RegistrySecurity)> {
     let written = checks.config.registry.as_ref()?;
     let urls: Vec<String> =
         written.url.0.iter().map(|url| url.0.trim_end_matches('/').to_owned()).collect();
@@ -140,12 +75,7 @@ fn registry(checks: &mut Checks<'_>) -> Option<RegistryAccess> {
             checks.problem(&["registry", "url"], message, "start it with http:// or https://");
         }
     }
-    let password = secret(checks, &["registry", "password"], written.password.as_ref());
-    if written.username.is_some() != written.password.is_some() {
-        let message = "`username` and `password` go together".into();
-        checks.problem(&["registry"], message, "give both or none");
-    }
-    Some(RegistryAccess { urls, basic: written.username.clone().zip(password) })
+    Some(security::registry(checks, urls))
 }
 
 fn topics(checks: &mut Checks<'_>, plan: &Plan) -> PublicTopics {

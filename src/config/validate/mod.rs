@@ -5,6 +5,9 @@ mod dataset;
 mod deployment;
 mod limits;
 mod model;
+mod security;
+#[cfg(test)]
+mod security_tests;
 mod values;
 
 use std::collections::BTreeMap;

@@ -5,6 +5,7 @@
 
 mod dataset;
 mod model;
+mod security;
 mod values;
 
 use std::collections::BTreeMap;
@@ -15,11 +16,12 @@ use serde::Deserialize;
 pub use dataset::{BoundsAsWritten, Dataset, Field, Kind, Remember, Window};
 pub use model::{AbsentAsWritten, CoversAsWritten, DecisionAsWritten, Exposure, Model};
 pub use model::{Outcomes, Predictions};
+pub use security::{Kerberos, Oidc, Registry, Security};
 pub use values::{KeepsAsWritten, Values};
 
 use super::Source;
-use super::scalar::{Bytes, Millis, OneOrMany, Text};
-use super::secret::{Opaque, SecretSource};
+use super::scalar::{Bytes, Millis};
+use super::secret::Opaque;
 
 /// One Driftline deployment: which topics to watch, which models they feed, and how to reach
 /// Kafka. In any text, `${NAME}` and `${NAME:-default}` are replaced from the environment.
@@ -75,35 +77,10 @@ pub struct Kafka {
     /// Encryption and log-in.
     #[serde(default)]
     pub security: Security,
-    /// Further librdkafka properties, passed on as they are.
+    /// Further librdkafka properties, passed on as they are. Those that exactly-once rests on, and
+    /// those that `security` says, are refused.
     #[serde(default)]
     pub properties: BTreeMap<String, Opaque>,
-}
-
-/// Encryption and log-in.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Security {
-    /// `PLAINTEXT`, `SSL`, `SASL_PLAINTEXT` or `SASL_SSL`. Default: PLAINTEXT.
-    pub protocol: Option<String>,
-    /// `PLAIN`, `SCRAM-SHA-256`, `SCRAM-SHA-512` or `OAUTHBEARER`.
-    pub mechanism: Option<String>,
-    /// User name.
-    pub username: Option<String>,
-    /// Password.
-    pub password: Option<SecretSource>,
-}
-
-/// How to reach the schema registry.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Registry {
-    /// Base URL; of a list, tried in order.
-    pub url: OneOrMany<Text>,
-    /// User name.
-    pub username: Option<String>,
-    /// Password.
-    pub password: Option<SecretSource>,
 }
 
 /// Names of the public topics.
