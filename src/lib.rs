@@ -169,4 +169,5 @@ pub mod serve;
 pub mod sketch;
 pub mod stage;
 pub mod topology;
+pub mod verify;
 pub mod watch;

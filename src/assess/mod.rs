@@ -137,6 +137,7 @@ impl Assess {
         let breaches = match header {
             Header::Observe(lines) => self.ledger.observe(lines, self.now_ms),
             Header::Join(progress) => self.ledger.join(progress).into_iter().collect(),
+            Header::Rewound(_) => Vec::new(),
         };
         breaches.into_iter().map(FindingItem::Integrity).collect()
     }

@@ -18,6 +18,7 @@ mod report;
 mod run;
 mod schema;
 mod signals;
+mod verify;
 mod watch;
 mod wishes;
 
@@ -44,6 +45,7 @@ enum Verb {
     Replay(Box<replay::ReplayArgs>),
     Run(run::RunArgs),
     Schema(schema::SchemaArgs),
+    Verify(verify::VerifyArgs),
     Watch(Box<watch::WatchArgs>),
 }
 
@@ -56,6 +58,8 @@ Examples:
   driftline replay orders.csv      say what history would have been told
   driftline watch --brokers HOST --topic orders
                                    look at live topics, writing nothing
+  driftline verify --config drift.yaml
+                                   compute the ledger again from the topics
   driftline schema config          print the JSON Schema of the configuration
 
 Exit codes:
@@ -92,6 +96,7 @@ fn run(verb: &Verb) -> Exit {
         Verb::Replay(args) => replay::run(args),
         Verb::Run(args) => run::run(args),
         Verb::Schema(args) => schema::run(args),
+        Verb::Verify(args) => verify::run(args),
         Verb::Watch(args) => watch::run(args),
     }
 }

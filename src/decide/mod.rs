@@ -90,6 +90,7 @@ impl Decide {
                 });
                 return;
             }
+            FindingItem::Rewound(_) => return,
             FindingItem::Alarm(alarm) => {
                 let finding = &alarm.finding;
                 let window = (finding.window_start, finding.window_end);
@@ -130,7 +131,9 @@ impl Decide {
                         self.enter_table(*table);
                     }
                     FindingItem::Alarm(alarm) => alarms.push(*alarm),
-                    FindingItem::Schema(_) | FindingItem::Integrity(_) => {}
+                    FindingItem::Schema(_)
+                    | FindingItem::Integrity(_)
+                    | FindingItem::Rewound(_) => {}
                 }
             }
             // Alarms that name a version first: the others may belong to the same incident.

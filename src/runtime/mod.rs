@@ -9,6 +9,7 @@
     reason = "drives stages from clocks, threads and the network; the stages themselves do not"
 )]
 
+mod archive;
 mod client;
 mod cluster;
 mod error;
@@ -32,6 +33,7 @@ mod supervisor;
 mod topics;
 mod transaction;
 
+pub use archive::{Archive, Committed, Found};
 pub use client::{Identity, ReservedProperty};
 pub use cluster::{Check, TopicsError, check_connect, ensure_topics};
 pub use error::RunError;

@@ -18,6 +18,7 @@ pub mod memory;
 pub mod random;
 pub mod registry;
 pub mod running;
+pub mod settled;
 pub mod stream;
 pub mod summaries;
 pub mod wait;
