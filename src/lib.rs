@@ -164,6 +164,7 @@ pub mod process;
 pub mod publish;
 pub mod registry;
 pub mod replay;
+pub mod rewind;
 pub mod runtime;
 pub mod serve;
 pub mod sketch;

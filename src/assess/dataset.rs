@@ -16,7 +16,9 @@ use super::ledger::Watermark;
 use super::schema;
 use super::window::{Total, Window};
 use crate::config::plan::{DatasetPlan, Limits};
-use crate::event::finding::{BaselineRef, Finding, FindingItem, SchemaChange, Subject, Verdict};
+use crate::event::finding::{
+    Alarm, BaselineRef, Finding, FindingItem, SchemaChange, Subject, Verdict,
+};
 use crate::event::layout::{Layout, LayoutUpdate};
 use crate::event::route::{Note, Outbox, Outgoing, Route};
 use crate::event::schema::SchemaSeen;
@@ -81,6 +83,17 @@ pub(super) struct Moment<'a> {
     pub(super) watermark: Watermark,
     /// Highest event time heard of.
     pub(super) newest: EventTime,
+}
+
+impl Core {
+    /// Forgets what was learnt from windows that start at `from` or later; gives the alarms that
+    /// end by that.
+    pub(super) fn rewind(&mut self, from: EventTime) -> Vec<Alarm> {
+        self.closed_through = self.closed_through.map(|through| through.min(from));
+        self.told_through = self.told_through.map(|through| through.min(from));
+        self.baseline.rewind(from);
+        self.alarms.rewind(from)
+    }
 }
 
 impl Dataset {

@@ -15,6 +15,7 @@ mod exit;
 mod logging;
 mod replay;
 mod report;
+mod rewind;
 mod run;
 mod schema;
 mod signals;
@@ -43,6 +44,7 @@ enum Verb {
     Demo(demo::DemoArgs),
     Events(events::EventsArgs),
     Replay(Box<replay::ReplayArgs>),
+    Rewind(rewind::RewindArgs),
     Run(run::RunArgs),
     Schema(schema::SchemaArgs),
     Verify(verify::VerifyArgs),
@@ -60,6 +62,8 @@ Examples:
                                    look at live topics, writing nothing
   driftline verify --config drift.yaml
                                    compute the ledger again from the topics
+  driftline rewind --config drift.yaml --to 2026-11-24T08:00:00Z
+                                   go back in time on purpose
   driftline schema config          print the JSON Schema of the configuration
 
 Exit codes:
@@ -94,6 +98,7 @@ fn run(verb: &Verb) -> Exit {
         Verb::Demo(args) => demo::run(args),
         Verb::Events(args) => events::run(args),
         Verb::Replay(args) => replay::run(args),
+        Verb::Rewind(args) => rewind::run(args),
         Verb::Run(args) => run::run(args),
         Verb::Schema(args) => schema::run(args),
         Verb::Verify(args) => verify::run(args),

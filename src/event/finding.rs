@@ -65,6 +65,8 @@ pub enum FindingItem {
     Integrity(IntegrityBreach),
     /// A ledger was started anew on purpose.
     Rewound(Restarted),
+    /// A subject is counted under a definition that nobody judges.
+    Mismatch(ConfigMismatch),
 }
 
 /// What a test looked at: one series gives one finding per window.
@@ -380,4 +382,17 @@ pub struct Restarted {
     pub subjects: Vec<(Subject, EventTime)>,
     /// Source partitions, and those of `facts`, whose ledger starts anew.
     pub partitions: Vec<(String, i32)>,
+}
+
+/// Two configurations at once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigMismatch {
+    /// Whose.
+    pub subject: Subject,
+    /// Definition that is judged.
+    pub known: u64,
+    /// Definition that is counted too.
+    pub other: u64,
+    /// It has not been heard for a while.
+    pub over: bool,
 }

@@ -75,13 +75,14 @@ impl Wire for SummaryBatch {
     }
 }
 
-/// Version 2 adds [`FindingItem::Rewound`].
+/// Version 2 adds [`FindingItem::Rewound`] and [`FindingItem::Mismatch`].
 impl Wire for FindingBatch {
     const KIND: u8 = 3;
     const VERSION: u8 = 2;
 
     fn version(&self) -> u8 {
-        let is_new = |item: &FindingItem| matches!(item, FindingItem::Rewound(_));
+        let is_new =
+            |item: &FindingItem| matches!(item, FindingItem::Rewound(_) | FindingItem::Mismatch(_));
         if self.items.iter().any(is_new) { 2 } else { 1 }
     }
 }

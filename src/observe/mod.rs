@@ -50,6 +50,7 @@ pub use avro::{
 };
 pub use framing::{DecodeError, DecodeLimits, Framed, recycle};
 pub use json::JsonPlan;
+pub use partition::metadata;
 pub use record::SourceRecord;
 pub use slot::Slot;
 

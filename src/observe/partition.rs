@@ -93,8 +93,14 @@ impl Partition {
     pub(super) fn committed(&mut self) -> String {
         self.from = self.to;
         self.counts = OutcomeCounts::default();
-        let text = |number: Option<i64>| number.map_or_else(String::new, |n| n.to_string());
-        let time = text(self.max_event_time.map(|time| time.0));
-        format!("{time} {}", text(self.newest_append_ms))
+        metadata(self.max_event_time, self.newest_append_ms)
     }
+}
+
+/// What is committed beside an offset: what a partition had seen before it.
+#[must_use]
+pub fn metadata(max_event_time: Option<EventTime>, newest_append_ms: Option<i64>) -> String {
+    let text = |number: Option<i64>| number.map_or_else(String::new, |n| n.to_string());
+    let time = text(max_event_time.map(|time| time.0));
+    format!("{time} {}", text(newest_append_ms))
 }

@@ -191,6 +191,10 @@ impl Archive {
         Identity { app: self.app.clone(), stage, slot: 0 }
     }
 
+    pub(super) fn access(&self) -> &KafkaAccess {
+        &self.access
+    }
+
     /// A consumer that goes by a stage's group and never joins it.
     pub(super) fn consumer_of(
         &self,
