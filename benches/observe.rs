@@ -163,6 +163,7 @@ fn plan() -> Plan {
         models: BTreeMap::new(),
         act_within_ms: 1,
         hold_max_ms: 1,
+        max_ahead: 4,
         limits: Limits {
             memory_bytes: 1 << 29,
             cells_per_window: 64,

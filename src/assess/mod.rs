@@ -206,11 +206,15 @@ impl Assess {
         let moment = dataset::Moment { plan: config, watermark, newest };
         let subject = Subject::Dataset(name.to_owned());
         let mut items = Vec::new();
+        let had_layout = dataset.has_layout();
         while let Some(start) = dataset.due(&moment) {
             items.extend(dataset.close(start, &moment, out));
         }
-        if let Some(frontier) = dataset.frontier(&moment) {
-            batch.closed.push((subject.clone(), frontier));
+        let frontier = dataset.frontier(&moment);
+        batch.closed.extend(frontier.map(|frontier| (subject.clone(), frontier)));
+        // Until there is a layout observe waits for windows to end, with anything in them or not.
+        if !had_layout && (frontier.is_some() || dataset.has_layout()) {
+            out.messages.push(dataset.layout_update(config));
         }
         self.identify(&subject, &mut items);
         batch.items.extend(items);

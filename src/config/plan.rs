@@ -20,6 +20,8 @@ pub struct Plan {
     pub act_within_ms: i64,
     /// How long a partition that cannot be read holds a watermark. *Units*: milliseconds.
     pub hold_max_ms: i64,
+    /// Windows that a partition may be read ahead of the others.
+    pub max_ahead: u32,
     /// Upper bound of what each stage may hold.
     pub limits: Limits,
 }

@@ -15,6 +15,8 @@ pub(super) struct Partition {
     newest_append_ms: Option<i64>,
     /// Read to its end.
     pub(super) at_end: bool,
+    /// Its next record lies too far ahead.
+    pub(super) waits: bool,
 }
 
 /// The one outcome of a record.
@@ -46,6 +48,7 @@ impl Partition {
             max_event_time: time.parse().ok().map(EventTime),
             newest_append_ms: append.parse().ok(),
             at_end: false,
+            waits: false,
         }
     }
 
@@ -57,6 +60,7 @@ impl Partition {
     /// Gives the record at `offset` its outcome.
     pub(super) fn settle(&mut self, offset: i64, append_ms: i64, outcome: Outcome) {
         self.to = offset.saturating_add(1);
+        self.waits = false;
         if append_ms >= 0 {
             self.newest_append_ms = self.newest_append_ms.max(Some(append_ms));
         }

@@ -67,6 +67,7 @@ pub(crate) fn plan(absent: Absent, waiting: usize) -> Arc<Plan> {
         models: BTreeMap::from([("fraud".to_owned(), model)]),
         act_within_ms: 1_000,
         hold_max_ms: HOLD_MAX_MS,
+        max_ahead: 4,
         limits: Limits {
             memory_bytes: 1 << 30,
             cells_per_window: 64,

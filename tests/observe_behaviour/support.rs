@@ -94,6 +94,7 @@ pub(crate) fn plan(datasets: &[DatasetPlan], models: &[ModelPlan]) -> Plan {
         models: models.iter().map(|one| (one.name.clone(), one.clone())).collect(),
         act_within_ms: 2_000,
         hold_max_ms: 600_000,
+        max_ahead: 4,
         limits: Limits {
             memory_bytes: 1 << 29,
             cells_per_window: 64,

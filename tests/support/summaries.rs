@@ -184,6 +184,7 @@ pub fn plan() -> Plan {
         models: BTreeMap::from([("fraud".to_owned(), fraud)]),
         act_within_ms: 24 * HOUR,
         hold_max_ms: 600_000,
+        max_ahead: 4,
         limits: Limits {
             memory_bytes: 512 << 20,
             cells_per_window: 64,

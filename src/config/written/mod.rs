@@ -49,6 +49,9 @@ pub struct Config {
     pub act_within: Option<Millis>,
     /// How long a partition that cannot be read holds windows open. Default: 10m.
     pub hold_max: Option<Millis>,
+    /// Windows that a partition may be read ahead of the slowest of its topic, and predictions and
+    /// outcomes of a model ahead of each other. Default: 4.
+    pub max_ahead: Option<u32>,
     /// Upper bounds.
     #[serde(default)]
     pub limits: LimitsAsWritten,
