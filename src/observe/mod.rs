@@ -205,11 +205,15 @@ impl Observe {
             }
         };
         if let Some(partition) = topic.partitions.get_mut(&record.partition) {
-            let before = partition.max_event_time;
+            let (before, had_ended) = (partition.max_event_time, partition.at_end);
             partition.settle(record.offset, record.timestamp_ms, outcome);
             let moved = (before, partition.max_event_time);
             if let Some(pace) = &mut self.pace {
                 pace.moved(&self.topics, index, moved);
+                // It is held against the others again.
+                if had_ended {
+                    pace.look(&self.topics);
+                }
             }
         }
         self.has_news = true;
@@ -236,7 +240,8 @@ impl Observe {
         }
     }
 
-    /// Says that a partition has been read to its end, or no longer is.
+    /// Says that a partition has been read to its end, or is not; a record taken from it says the
+    /// latter by itself.
     pub fn at_end(&mut self, topic: &str, partition: i32, at_end: bool) {
         let topic = self.topics.iter_mut().find(|known| known.name == topic);
         if let Some(state) = topic.and_then(|topic| topic.partitions.get_mut(&partition)) {

@@ -13,7 +13,7 @@ pub(super) struct Partition {
     /// Highest event time of an accepted record, ever.
     pub(super) max_event_time: Option<EventTime>,
     newest_append_ms: Option<i64>,
-    /// Read to its end.
+    /// Read to its end, and nothing since.
     pub(super) at_end: bool,
     /// Its next record lies too far ahead.
     pub(super) waits: bool,
@@ -61,6 +61,7 @@ impl Partition {
     pub(super) fn settle(&mut self, offset: i64, append_ms: i64, outcome: Outcome) {
         self.to = offset.saturating_add(1);
         self.waits = false;
+        self.at_end = false;
         if append_ms >= 0 {
             self.newest_append_ms = self.newest_append_ms.max(Some(append_ms));
         }
