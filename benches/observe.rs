@@ -169,6 +169,7 @@ fn plan() -> Plan {
         act_within_ms: 1,
         hold_max_ms: 1,
         values: ValuesPlan::default(),
+        max_ahead: 4,
         limits: Limits {
             memory_bytes: 1 << 29,
             cells_per_window: 64,

@@ -57,6 +57,12 @@ impl<S: Stage> Seat<S> {
 }
 
 impl Topology {
+    /// All stages, with nothing seen, for who can read partitions in an order of their choice.
+    #[must_use]
+    pub fn paced(plan: &Arc<Plan>) -> Topology {
+        Topology { observe: Observe::paced(Arc::clone(plan)), ..Topology::new(plan) }
+    }
+
     /// All stages, with nothing seen.
     #[must_use]
     pub fn new(plan: &Arc<Plan>) -> Topology {

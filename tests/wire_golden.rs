@@ -9,10 +9,12 @@ use std::fmt::{Debug, Write};
 use std::path::Path;
 
 use driftline::event::cell::{CellKey, ModelCellKey, Origin};
+use driftline::event::epoch::{Rewound, RewoundSource};
 use driftline::event::fact::{FactBatch, FactCell, OutcomeFact, PredictionFact, fact_id};
 use driftline::event::finding::{
-    Alarm, AlarmState, BaselineRef, CellTable, Change, Effect, FieldChange, Finding, FindingBatch,
-    FindingItem, IntegrityBreach, Maturity, SchemaChange, Series, SeriesKind, Subject, Verdict,
+    Alarm, AlarmState, BaselineRef, CellTable, Change, ConfigMismatch, Effect, FieldChange,
+    Finding, FindingBatch, FindingItem, IntegrityBreach, Maturity, Restarted, SchemaChange, Series,
+    SeriesKind, Subject, Verdict,
 };
 use driftline::event::layout::{Layout, LayoutUpdate};
 use driftline::event::progress::{Header, JoinProgress, OutcomeCounts, Progress};
@@ -329,7 +331,7 @@ fn check<M: Wire + PartialEq + Debug>(message: &M, name: &str) {
             "{name}: version {} is written in other bytes than before; messages of that version \
              may be in topics, so give the new form a version of its own. The bytes of this \
              build are in {}",
-            M::VERSION,
+            message.version(),
             beside.display()
         );
     }
@@ -350,6 +352,64 @@ fn check<M: Wire + PartialEq + Debug>(message: &M, name: &str) {
     for end in 2..bytes.len() {
         assert!(decode::<M>(&bytes[..end]).is_err(), "{name} cut to {end} bytes is a message");
     }
+}
+
+/// What a newer build says in words that an older one does not know.
+fn rewound() -> SummaryBatch {
+    let source = RewoundSource {
+        topic: "orders".into(),
+        partition: 1,
+        partition_count: 4,
+        from: 900,
+        max_event_time: Some(START),
+        newest_append_ms: Some(START.0 + 17),
+    };
+    let rewound = Rewound {
+        epoch: 2,
+        sources: vec![source],
+        facts: vec![(3, 11)],
+        subjects: vec![(Subject::Model("fraud".into()), START)],
+    };
+    SummaryBatch { header: Some(Header::Rewound(rewound)), ..SummaryBatch::default() }
+}
+
+fn trouble() -> FindingBatch {
+    let restarted = Restarted {
+        epoch: 2,
+        subjects: vec![(Subject::Dataset("orders".into()), START)],
+        partitions: vec![("orders".into(), 1)],
+    };
+    let mismatch = ConfigMismatch {
+        subject: Subject::Dataset("orders".into()),
+        known: 7,
+        other: 8,
+        over: true,
+    };
+    let items = vec![FindingItem::Rewound(restarted), FindingItem::Mismatch(mismatch)];
+    FindingBatch { shard: 5, items, closed: Vec::new() }
+}
+
+#[test]
+fn a_rewind_is_written_as_before() {
+    check(&rewound(), "summaries_rewound.v2.hex");
+}
+
+#[test]
+fn trouble_is_written_as_before() {
+    check(&trouble(), "findings_trouble.v2.hex");
+}
+
+#[test]
+fn what_the_build_before_can_say_is_written_so_that_it_can_read_it() {
+    assert_eq!((encode(&summaries())[1], encode(&findings())[1]), (1, 1));
+    assert_eq!((encode(&rewound())[1], encode(&trouble())[1]), (2, 2));
+    // And a newer build reads both, also where nothing new is said in the new version.
+    let mut newer = encode(&summaries());
+    newer[1] = 2;
+    assert_eq!(decode::<SummaryBatch>(&newer), Ok(summaries()));
+    let mut newer = encode(&findings());
+    newer[1] = 2;
+    assert_eq!(decode::<FindingBatch>(&newer), Ok(findings()));
 }
 
 #[test]

@@ -69,6 +69,21 @@ impl Alarms {
         steps.into_iter().map(|step| FindingItem::Alarm(Box::new(step))).collect()
     }
 
+    /// Forgets runs that began at `from` or later; gives the last step of those that were open.
+    pub(super) fn rewind(&mut self, from: EventTime) -> Vec<Alarm> {
+        let mut ended = Vec::new();
+        self.runs.retain(|_, run| {
+            let stays = run.first_seen < from;
+            if !stays && run.opened {
+                run.revision += 1;
+                let last = Finding { verdict: Verdict::Ok, ..run.last.clone() };
+                ended.push(step(run, AlarmState::Resolved, last));
+            }
+            stays
+        });
+        ended
+    }
+
     /// Takes one window's finding; its verdict is what the test says of the window alone, and is
     /// set to `suspected` while the run is too short. Returns a step of the alarm, if any.
     fn take(&mut self, finding: &mut Finding) -> Option<Alarm> {

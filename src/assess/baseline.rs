@@ -109,6 +109,13 @@ impl Baseline {
         }
     }
 
+    /// Starts over when it has learnt a window that ends after `from`.
+    pub(super) fn rewind(&mut self, from: EventTime) {
+        if self.windows > 0 && self.to > from {
+            *self = Baseline::default();
+        }
+    }
+
     fn freeze(&mut self) {
         self.ready = true;
         for field in self.fields.values_mut() {

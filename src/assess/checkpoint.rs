@@ -16,6 +16,10 @@ pub(super) enum Key {
     Dataset(String, u64, Part),
     /// Part of a model: name, definition.
     Model(String, u64, Part),
+    /// Breaks of the ledger and its epochs, once there are any.
+    Breaks,
+    /// Definitions that others count under, once there are any.
+    Strays,
 }
 
 /// Part of a subject.
@@ -38,6 +42,8 @@ pub(super) fn entries(assess: &mut Assess) -> Vec<StateEntry> {
 fn value(assess: &Assess, key: &Key) -> Option<Vec<u8>> {
     match key {
         Key::Ledger => Some(bytes(&(assess.now_ms, &assess.ledger))),
+        Key::Breaks => Some(bytes(&assess.ledger.breaks)),
+        Key::Strays => Some(bytes(&assess.strays)),
         Key::Dataset(name, _, part) => {
             let dataset = assess.datasets.get(name)?;
             match part {
@@ -61,7 +67,13 @@ fn value(assess: &Assess, key: &Key) -> Option<Vec<u8>> {
 /// passed over.
 pub(super) fn restore(assess: &mut Assess, key: &[u8], value: &[u8]) -> Result<(), String> {
     match read::<Key>(key, "key")? {
-        Key::Ledger => (assess.now_ms, assess.ledger) = read(value, "ledger")?,
+        Key::Ledger => {
+            let breaks = std::mem::take(&mut assess.ledger.breaks);
+            (assess.now_ms, assess.ledger) = read(value, "ledger")?;
+            assess.ledger.breaks = breaks;
+        }
+        Key::Breaks => assess.ledger.breaks = read(value, "breaks")?,
+        Key::Strays => assess.strays = read(value, "strays")?,
         Key::Dataset(name, definition, part) => {
             let same = assess.plan.datasets.get(&name).is_some_and(|p| p.definition == definition);
             let Some(dataset) = assess.datasets.get_mut(&name).filter(|_| same) else {

@@ -16,7 +16,9 @@ use super::ledger::Watermark;
 use super::schema;
 use super::window::{Total, Window};
 use crate::config::plan::{DatasetPlan, Limits, ValuePolicy};
-use crate::event::finding::{BaselineRef, Finding, FindingItem, SchemaChange, Subject, Verdict};
+use crate::event::finding::{
+    Alarm, BaselineRef, Finding, FindingItem, SchemaChange, Subject, Verdict,
+};
 use crate::event::layout::{Layout, LayoutUpdate};
 use crate::event::route::{Note, Outbox, Outgoing, Route};
 use crate::event::schema::SchemaSeen;
@@ -83,6 +85,17 @@ pub(super) struct Moment<'a> {
     pub(super) watermark: Watermark,
     /// Highest event time heard of.
     pub(super) newest: EventTime,
+}
+
+impl Core {
+    /// Forgets what was learnt from windows that start at `from` or later; gives the alarms that
+    /// end by that.
+    pub(super) fn rewind(&mut self, from: EventTime) -> Vec<Alarm> {
+        self.closed_through = self.closed_through.map(|through| through.min(from));
+        self.told_through = self.told_through.map(|through| through.min(from));
+        self.baseline.rewind(from);
+        self.alarms.rewind(from)
+    }
 }
 
 impl Dataset {
@@ -199,7 +212,7 @@ impl Dataset {
         };
         items.extend(self.judge(&frame));
         if layout.is_none() {
-            self.learn_layout(moment, out);
+            self.learn_layout(moment);
         }
         self.note_learning(moment, out);
         self.forget_windows();
@@ -305,8 +318,8 @@ impl Dataset {
         self.core.main_version = main;
     }
 
-    /// Reads the layout once the sample is large enough, and tells observe how far it may read.
-    fn learn_layout(&mut self, moment: &Moment<'_>, out: &mut Outbox) {
+    /// Reads the layout once the sample is large enough.
+    fn learn_layout(&mut self, moment: &Moment<'_>) {
         let values = self.samples.values().map(Sample::len).max().unwrap_or(0);
         let patient = self.core.windows_closed < LAYOUT_PATIENCE;
         let needed = if patient { LAYOUT_VALUES } else { LAYOUT_VALUES_LEAST };
@@ -323,15 +336,19 @@ impl Dataset {
             let samples = std::mem::take(&mut self.samples);
             self.touched.extend(samples.into_keys().map(Part::Sample));
         }
-        out.messages.push(self.layout_update(moment.plan));
     }
 
-    /// What observe is told.
-    fn layout_update(&self, plan: &DatasetPlan) -> Outgoing {
+    /// There is a layout.
+    pub(super) fn has_layout(&self) -> bool {
+        self.core.layout.is_some()
+    }
+
+    /// What observe is told: how to count, and how far it may read until it knows.
+    pub(super) fn layout_update(&self, plan: &DatasetPlan) -> Outgoing {
         let update = LayoutUpdate {
             dataset: plan.name.clone(),
             definition: plan.definition,
-            closed_through: self.core.closed_through,
+            closed_through: self.core.told_through,
             layout: self.core.layout.clone(),
         };
         Outgoing {

@@ -1,18 +1,20 @@
 //! How far everything upstream has come: the ledger of source offsets, watermarks, join clocks.
 //!
-//! A check, not a filter: ranges must follow each other, and where they do not it says so. Time
-//! comes from here alone; it is in the headers that observe and join write.
+//! A check, not a filter: ranges must follow each other, and where they do not it says so and the
+//! partition takes no further part ([`super::breaks`]). Time comes from here alone; it is in the
+//! headers that observe and join write.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::breaks::Breaks;
+use super::rewind::FACTS;
+use crate::event::epoch::Rewound;
 use crate::event::finding::IntegrityBreach;
 use crate::event::progress::{JoinProgress, Progress};
+use crate::event::route::FACTS_PARTITIONS;
 use crate::event::time::{EventTime, WindowSize};
-
-/// Name under which gaps in join's own ledger are told.
-const FACTS: &str = "facts";
 
 /// What the headers have said so far.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -21,6 +23,9 @@ pub(super) struct Ledger {
     sources: BTreeMap<String, BTreeMap<i32, SourceMark>>,
     /// By partition of `facts`.
     joins: BTreeMap<i32, JoinMark>,
+    /// An entry of its own in checkpoints.
+    #[serde(skip)]
+    pub(super) breaks: Breaks,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -79,16 +84,22 @@ impl Ledger {
     pub(super) fn observe(&mut self, lines: &[Progress], now_ms: i64) -> Vec<IntegrityBreach> {
         let mut breaches = Vec::new();
         for line in lines {
+            if self.breaks.stops(&line.topic, line.partition) {
+                continue;
+            }
             let partitions = self.sources.entry(line.topic.clone()).or_default();
             if let Some(mark) = partitions.get(&line.partition)
                 && mark.to != line.from
             {
-                breaches.push(IntegrityBreach {
+                let breach = IntegrityBreach {
                     topic: line.topic.clone(),
                     partition: line.partition,
                     expected: mark.to,
                     got: line.from,
-                });
+                };
+                breaches.push(breach.clone());
+                self.breaks.stop(breach);
+                continue;
             }
             let mark = SourceMark {
                 to: line.to,
@@ -110,13 +121,46 @@ impl Ledger {
             partition_count: progress.partition_count,
             clocks: progress.clocks.iter().cloned().collect(),
         };
-        let before = self.joins.insert(progress.partition, mark)?;
-        (before.to != progress.from).then(|| IntegrityBreach {
+        if self.breaks.stops(FACTS, progress.partition) {
+            return None;
+        }
+        let before = self.joins.get(&progress.partition);
+        let expected = before.map(|mark| mark.to).filter(|to| *to != progress.from);
+        let Some(expected) = expected else {
+            self.joins.insert(progress.partition, mark);
+            return None;
+        };
+        let breach = IntegrityBreach {
             topic: FACTS.into(),
             partition: progress.partition,
-            expected: before.to,
+            expected,
             got: progress.from,
-        })
+        };
+        self.breaks.stop(breach.clone());
+        Some(breach)
+    }
+
+    /// Goes on from where someone went back to.
+    pub(super) fn restart(&mut self, rewound: &Rewound, now_ms: i64) {
+        for source in &rewound.sources {
+            self.breaks.mend(&source.topic, source.partition);
+            let mark = SourceMark {
+                to: source.from,
+                partition_count: source.partition_count,
+                max_event_time: source.max_event_time,
+                newest_append_ms: source.newest_append_ms,
+                at_end: false,
+                heard_ms: now_ms,
+            };
+            let partitions = self.sources.entry(source.topic.clone()).or_default();
+            partitions.insert(source.partition, mark);
+        }
+        for (partition, to) in &rewound.facts {
+            self.breaks.mend(FACTS, *partition);
+            let (to, clocks) = (*to, BTreeMap::new());
+            let mark = JoinMark { to, partition_count: FACTS_PARTITIONS, clocks };
+            self.joins.insert(*partition, mark);
+        }
     }
 
     /// How far a topic has come; `None` until every partition has been heard of.
@@ -136,7 +180,7 @@ impl Ledger {
         }
         let newest = partitions.values().filter_map(|mark| mark.max_event_time).max()?;
         let mut time = newest;
-        let mut complete = true;
+        let mut complete = !self.breaks.touch(topic);
         for mark in partitions.values() {
             if now_ms - mark.heard_ms > patience.hold_ms {
                 complete &= mark.at_end;
@@ -145,7 +189,9 @@ impl Ledger {
             }
         }
         let newest_append = partitions.values().filter_map(|mark| mark.newest_append_ms).max();
-        let all_at_end = partitions.values().all(|mark| mark.at_end);
+        let has_ended =
+            |partition, mark: &SourceMark| mark.at_end || self.breaks.stops(topic, partition);
+        let all_at_end = partitions.iter().all(|(partition, mark)| has_ended(*partition, mark));
         let quiet = newest_append.is_some_and(|at| now_ms - at > patience.quiet_ms);
         if all_at_end && quiet {
             time = time.max(EventTime(now_ms));
@@ -178,6 +224,7 @@ impl Ledger {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::epoch::RewoundSource;
     use crate::event::progress::OutcomeCounts;
 
     const PATIENCE: Patience = Patience { hold_ms: 600_000, quiet_ms: 60_000 };
@@ -238,11 +285,41 @@ mod tests {
     #[test]
     fn gap_and_overlap_are_named() {
         let mut ledger = Ledger::default();
-        ledger.observe(&[line(0, (0, 5), 100, false)], 0);
+        ledger.observe(&[line(0, (0, 5), 100, false), line(1, (0, 9), 100, false)], 0);
         let gap = ledger.observe(&[line(0, (7, 9), 100, false)], 0);
-        let overlap = ledger.observe(&[line(0, (8, 10), 100, false)], 0);
+        let overlap = ledger.observe(&[line(1, (8, 10), 100, false)], 0);
 
         assert_eq!((gap[0].expected, gap[0].got), (5, 7));
         assert_eq!((overlap[0].expected, overlap[0].got), (9, 8));
+    }
+
+    #[test]
+    fn broken_partition_takes_no_part_until_someone_goes_back() {
+        let mut ledger = Ledger::default();
+        ledger.observe(&[line(0, (0, 5), 100, false), line(1, (0, 5), 400, false)], 0);
+        ledger.observe(&[line(0, (7, 9), 900, false)], 0);
+
+        let said = ledger.observe(&[line(0, (9, 12), 900, false)], 0);
+        let mark = ledger.watermark("orders", 0, PATIENCE).expect("both heard");
+        assert_eq!(said, [], "it is said once");
+        assert_eq!((mark.time, mark.complete), (EventTime(100), false));
+        assert_eq!(ledger.read_to("orders")[0], ("orders".to_owned(), 0, 5));
+        ledger.observe(&[line(1, (5, 9), 900, false)], 700_000);
+        let later = ledger.watermark("orders", 700_000, PATIENCE).expect("both heard");
+        assert_eq!((later.time, later.complete), (EventTime(900), false), "held for a while");
+
+        let source = RewoundSource {
+            topic: "orders".into(),
+            partition: 0,
+            partition_count: 2,
+            from: 2,
+            max_event_time: Some(EventTime(60)),
+            newest_append_ms: None,
+        };
+        let rewound = Rewound { epoch: 1, sources: vec![source], ..Rewound::default() };
+        ledger.restart(&rewound, 700_000);
+        assert_eq!(ledger.observe(&[line(0, (2, 20), 900, false)], 700_000), []);
+        let mended = ledger.watermark("orders", 700_000, PATIENCE).expect("both heard");
+        assert_eq!((mended.time, mended.complete), (EventTime(900), true));
     }
 }

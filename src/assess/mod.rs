@@ -9,13 +9,16 @@
 
 mod alarms;
 mod baseline;
+mod breaks;
 mod checkpoint;
 mod dataset;
 mod judge;
 mod ledger;
 mod model;
 mod outcomes;
+mod rewind;
 mod schema;
+mod strays;
 #[cfg(test)]
 mod testing;
 pub mod tests;
@@ -24,15 +27,18 @@ mod window;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use self::breaks::Breaks;
 use self::checkpoint::Key;
 use self::dataset::Dataset;
 use self::ledger::{Ledger, Patience};
 use self::model::Model;
+use self::strays::Strays;
 use crate::config::plan::Plan;
 use crate::event::finding::{FindingBatch, FindingItem, Subject};
 use crate::event::progress::Header;
 use crate::event::route::{Note, Outbox, Outgoing, Route, SUMMARIES_PARTITIONS, partition_of};
 use crate::event::summary::SummaryBatch;
+use crate::event::time::EventTime;
 use crate::event::wire;
 use crate::stage::{Incoming, Restart, Stage, StateEntry};
 
@@ -44,6 +50,7 @@ pub struct Assess {
     /// Broker time of the newest message: the only now there is.
     now_ms: i64,
     ledger: Ledger,
+    strays: Strays,
     datasets: BTreeMap<String, Dataset>,
     models: BTreeMap<String, Model>,
     dirty: BTreeSet<Key>,
@@ -69,6 +76,7 @@ impl Assess {
             partition,
             now_ms: i64::MIN,
             ledger: Ledger::default(),
+            strays: Strays::default(),
             dirty: BTreeSet::new(),
         }
     }
@@ -79,9 +87,17 @@ impl Assess {
     }
 
     /// Adds everything a batch brings but its header. What was counted under another definition
-    /// is passed over: it drains where that definition still runs.
+    /// is passed over: it drains where that definition still runs. So is what was counted before
+    /// someone went back in time, and is read again on the way.
     fn merge(&mut self, batch: &mut SummaryBatch, out: &mut Outbox) -> Vec<FindingItem> {
         let plan = Arc::clone(&self.plan);
+        let epochs = &self.ledger.breaks.epochs;
+        let before = |subject: Subject, window: EventTime| {
+            epochs.boundary(&subject).is_some_and(|from| window < from)
+        };
+        let now_ms = self.now_ms;
+        let strays = &mut self.strays;
+        let mut items = Vec::new();
         let mut note = |name: &'static str, subject: &str, n: u64| {
             out.notes.push(Note::Count { name, subject: subject.to_owned(), n });
         };
@@ -91,8 +107,12 @@ impl Assess {
                 continue;
             };
             let rows = delta.cells.iter().map(|cell| cell.rows).sum();
-            if plan.datasets[&name].definition != delta.definition {
+            if before(Subject::Dataset(name.clone()), delta.window) {
+                note("counted_before", &name, rows);
+            } else if plan.datasets[&name].definition != delta.definition {
                 note("definition_other", &name, rows);
+                let definitions = (plan.datasets[&name].definition, delta.definition);
+                items.extend(strays.hear(Subject::Dataset(name), definitions, now_ms));
             } else if !dataset.merge(delta, &plan.limits) {
                 note("window_gone", &name, rows);
             }
@@ -103,8 +123,12 @@ impl Assess {
                 continue;
             };
             let n = delta.cells.iter().map(|(_, sums)| sums.n).sum();
-            if plan.models[&name].definition != delta.definition {
+            if before(Subject::Model(name.clone()), delta.window) {
+                note("counted_before", &name, n);
+            } else if plan.models[&name].definition != delta.definition {
                 note("definition_other", &name, n);
+                let definitions = (plan.models[&name].definition, delta.definition);
+                items.extend(strays.hear(Subject::Model(name), definitions, now_ms));
             } else if !model.predictions(delta, &plan.limits) {
                 note("window_gone", &name, n);
             }
@@ -114,7 +138,9 @@ impl Assess {
             let Some(model) = self.models.get_mut(&name) else {
                 continue;
             };
-            if !model.outcomes(delta) {
+            if before(Subject::Model(name.clone()), delta.window) {
+                note("counted_before", &name, n);
+            } else if !model.outcomes(delta) {
                 note("window_gone", &name, n);
             }
         }
@@ -123,7 +149,6 @@ impl Assess {
                 dataset.sample(&delta);
             }
         }
-        let mut items = Vec::new();
         for seen in batch.schemas.drain(..) {
             if let Some(dataset) = self.datasets.get_mut(&seen.dataset) {
                 let config = &plan.datasets[&seen.dataset];
@@ -137,8 +162,16 @@ impl Assess {
         let breaches = match header {
             Header::Observe(lines) => self.ledger.observe(lines, self.now_ms),
             Header::Join(progress) => self.ledger.join(progress).into_iter().collect(),
+            Header::Rewound(rewound) => return self.rewind(rewound),
         };
-        breaches.into_iter().map(FindingItem::Integrity).collect()
+        let mut items: Vec<FindingItem> =
+            breaches.into_iter().map(FindingItem::Integrity).collect();
+        let gone = self.strays.let_go(self.now_ms, self.plan.hold_max_ms);
+        if !gone.is_empty() {
+            self.dirty.insert(Key::Strays);
+        }
+        items.extend(gone);
+        items
     }
 
     /// Closes what is due in every subject, datasets first.
@@ -172,12 +205,20 @@ impl Assess {
         };
         let keyed = plan.values.key.is_some();
         let moment = dataset::Moment { plan: config, keyed, watermark, newest };
+        let subject = Subject::Dataset(name.to_owned());
+        let mut items = Vec::new();
+        let had_layout = dataset.has_layout();
         while let Some(start) = dataset.due(&moment) {
-            batch.items.extend(dataset.close(start, &moment, out));
+            items.extend(dataset.close(start, &moment, out));
         }
-        if let Some(frontier) = dataset.frontier(&moment) {
-            batch.closed.push((Subject::Dataset(name.to_owned()), frontier));
+        let frontier = dataset.frontier(&moment);
+        batch.closed.extend(frontier.map(|frontier| (subject.clone(), frontier)));
+        // Until there is a layout observe waits for windows to end, with anything in them or not.
+        if !had_layout && (frontier.is_some() || dataset.has_layout()) {
+            out.messages.push(dataset.layout_update(config));
         }
+        self.identify(&subject, &mut items);
+        batch.items.extend(items);
     }
 
     fn advance_model(
@@ -200,18 +241,28 @@ impl Assess {
         };
         let join_clock = self.ledger.join_clock(name);
         let moment = model::Moment { plan: config, watermark, join_clock };
+        let subject = Subject::Model(name.to_owned());
+        let mut items = Vec::new();
         while let Some(start) = model.due(&moment) {
-            batch.items.extend(model.close(start, &moment, out));
+            items.extend(model.close(start, &moment, out));
         }
-        batch.items.extend(model.mature(&moment));
+        items.extend(model.mature(&moment));
         if let Some(frontier) = model.frontier(&moment) {
-            batch.closed.push((Subject::Model(name.to_owned()), frontier));
+            batch.closed.push((subject.clone(), frontier));
         }
+        self.identify(&subject, &mut items);
+        batch.items.extend(items);
     }
 
     /// Marks what a message changed for the next checkpoint.
     fn mark(&mut self) {
         self.dirty.insert(Key::Ledger);
+        if self.ledger.breaks != Breaks::default() {
+            self.dirty.insert(Key::Breaks);
+        }
+        if self.strays != Strays::default() {
+            self.dirty.insert(Key::Strays);
+        }
         for (name, dataset) in &mut self.datasets {
             let definition = self.plan.datasets[name].definition;
             let parts = dataset.touched.drain(..);

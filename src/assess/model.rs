@@ -16,7 +16,9 @@ use super::outcomes::{self, RateBaseline};
 use super::tests::rates::Count;
 use crate::config::plan::{Absent, Covers, Limits, ModelPlan};
 use crate::event::cell::ModelCellKey;
-use crate::event::finding::{CellTable, Finding, FindingItem, Maturity, SeriesKind, Subject};
+use crate::event::finding::{
+    Alarm, CellTable, Finding, FindingItem, Maturity, SeriesKind, Subject,
+};
 use crate::event::route::{Note, Outbox};
 use crate::event::summary::{
     ModelDelta, OUTCOME_AGES, OutcomeDelta, OutcomeSums, PredictionSums, outcome_age_end,
@@ -55,6 +57,18 @@ pub(super) struct Core {
     /// First window of each (dataset, schema version) a prediction was exposed to, and whether
     /// it was there from the start.
     versions: BTreeMap<(String, String), (EventTime, bool)>,
+}
+
+impl Core {
+    /// Forgets what was learnt from windows that start at `from` or later; gives the alarms that
+    /// end by that.
+    pub(super) fn rewind(&mut self, from: EventTime) -> Vec<Alarm> {
+        self.closed_through = self.closed_through.map(|through| through.min(from));
+        self.told_through = self.told_through.map(|through| through.min(from));
+        self.flag_rate.rewind(from);
+        self.false_positives.rewind(from);
+        self.alarms.rewind(from)
+    }
 }
 
 /// One window of a model.

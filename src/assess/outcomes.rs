@@ -48,6 +48,15 @@ impl RateBaseline {
         }
     }
 
+    /// Starts over when it has learnt a window that ends after `from`; the windows since come
+    /// again.
+    pub(super) fn rewind(&mut self, from: EventTime) {
+        if !self.learnt.is_empty() && self.to > from {
+            *self = RateBaseline::default();
+        }
+        self.recent.clear();
+    }
+
     fn learn(&mut self, frame: &Frame<'_>, now: Count) {
         if self.learnt.is_empty() {
             self.from = frame.start;

@@ -15,10 +15,12 @@ mod exit;
 mod logging;
 mod replay;
 mod report;
+mod rewind;
 mod run;
 mod schema;
 mod signals;
 mod topics;
+mod verify;
 mod watch;
 mod wishes;
 
@@ -43,9 +45,11 @@ enum Verb {
     Demo(demo::DemoArgs),
     Events(events::EventsArgs),
     Replay(Box<replay::ReplayArgs>),
+    Rewind(rewind::RewindArgs),
     Run(run::RunArgs),
     Schema(schema::SchemaArgs),
     Topics(topics::TopicsArgs),
+    Verify(verify::VerifyArgs),
     Watch(Box<watch::WatchArgs>),
 }
 
@@ -58,6 +62,10 @@ Examples:
   driftline replay orders.csv      say what history would have been told
   driftline watch --brokers HOST --topic orders
                                    look at live topics, writing nothing
+  driftline verify --config drift.yaml
+                                   compute the ledger again from the topics
+  driftline rewind --config drift.yaml --to 2026-11-24T08:00:00Z
+                                   go back in time on purpose
   driftline schema config          print the JSON Schema of the configuration
   driftline topics --config drift.yaml --format kafka-acls
                                    print the topics it needs and the rights to them
@@ -94,9 +102,11 @@ fn run(verb: &Verb) -> Exit {
         Verb::Demo(args) => demo::run(args),
         Verb::Events(args) => events::run(args),
         Verb::Replay(args) => replay::run(args),
+        Verb::Rewind(args) => rewind::run(args),
         Verb::Run(args) => run::run(args),
         Verb::Schema(args) => schema::run(args),
         Verb::Topics(args) => topics::run(args),
+        Verb::Verify(args) => verify::run(args),
         Verb::Watch(args) => watch::run(args),
     }
 }

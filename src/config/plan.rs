@@ -3,7 +3,7 @@
 //! Stages and runtime read a [`Plan`] and never the file. It is made in one place,
 //! [`super::Config::plan`], so whatever is here holds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::values::ValuesPlan;
 use crate::event::time::WindowSize;
@@ -23,8 +23,32 @@ pub struct Plan {
     pub hold_max_ms: i64,
     /// What may be remembered of values.
     pub values: ValuesPlan,
+    /// Windows that a partition may be read ahead of the others.
+    pub max_ahead: u32,
     /// Upper bound of what each stage may hold.
     pub limits: Limits,
+}
+
+impl Plan {
+    /// What each topic is read for, in the order datasets, predictions, outcomes.
+    fn roles(&self) -> impl Iterator<Item = &str> {
+        let datasets = self.datasets.values().map(|dataset| dataset.topic.as_str());
+        let predictions = self.models.values().map(|model| model.predictions.topic.as_str());
+        let outcomes = self.models.values().filter_map(|model| model.outcomes.as_ref());
+        datasets.chain(predictions).chain(outcomes.map(|outcomes| outcomes.topic.as_str()))
+    }
+
+    /// Topics that are read, each once, in name order.
+    #[must_use]
+    pub fn source_topics(&self) -> BTreeSet<String> {
+        self.roles().map(str::to_owned).collect()
+    }
+
+    /// How many things a topic is read for.
+    #[must_use]
+    pub fn roles_of(&self, topic: &str) -> usize {
+        self.roles().filter(|role| *role == topic).count()
+    }
 }
 
 /// Upper bounds, all derived from the memory limit unless given.

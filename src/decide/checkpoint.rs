@@ -9,7 +9,10 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::evidence::VersionKey;
+use super::integrity::BreachKey;
 use super::{Decide, QueueKey};
+use crate::event::epoch::Epochs;
+use crate::event::finding::Subject;
 use crate::event::time::EventTime;
 use crate::stage::{StateEntry, state_bytes as bytes, state_value as read};
 
@@ -28,6 +31,12 @@ enum Key {
     Table(String, EventTime),
     /// An incident.
     Incident(String),
+    /// A break of the ledger.
+    Breach(BreachKey),
+    /// The ledger's epochs, once there are any.
+    Epochs,
+    /// A definition that nobody judges.
+    Mismatch(Subject, u64),
 }
 
 /// Hashes of what was written last, by key bytes.
@@ -72,6 +81,15 @@ fn all(decide: &Decide) -> BTreeMap<Vec<u8>, Vec<u8>> {
     for (id, incident) in &decide.incidents {
         all.insert(bytes(&Key::Incident(id.clone())), bytes(incident));
     }
+    for (key, breach) in &decide.breaches {
+        all.insert(bytes(&Key::Breach(key.clone())), bytes(breach));
+    }
+    for ((subject, other), since) in &decide.mismatches {
+        all.insert(bytes(&Key::Mismatch(subject.clone(), *other)), bytes(since));
+    }
+    if decide.epochs != Epochs::default() {
+        all.insert(bytes(&Key::Epochs), bytes(&decide.epochs));
+    }
     all
 }
 
@@ -96,6 +114,13 @@ pub(super) fn restore(decide: &mut Decide, key: &[u8], value: &[u8]) -> Result<(
         }
         Key::Incident(id) => {
             decide.incidents.insert(id, read(value, "incident")?);
+        }
+        Key::Breach(key) => {
+            decide.breaches.insert(key, read(value, "breach")?);
+        }
+        Key::Epochs => decide.epochs = read(value, "epochs")?,
+        Key::Mismatch(subject, other) => {
+            decide.mismatches.insert((subject, other), read(value, "mismatch")?);
         }
     }
     Ok(())

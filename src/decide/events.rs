@@ -59,13 +59,20 @@ pub(super) fn schema_changed(change: &SchemaChange, plan: &Plan, now: EventTime)
     }
 }
 
+/// What an alarm is told with.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Context<'a> {
+    /// Incident it belongs to.
+    pub(super) incident: Option<&'a Incident>,
+    /// Partitions that its window is without.
+    pub(super) stopped: &'a [String],
+    /// What is known of versions.
+    pub(super) evidence: &'a Evidence,
+}
+
 /// `alarm.opened`, `.updated`, `.resolved`.
-pub(super) fn alarm(
-    alarm: &Alarm,
-    incident: Option<&Incident>,
-    evidence: &Evidence,
-    moment: Moment,
-) -> PublicEvent {
+pub(super) fn alarm(alarm: &Alarm, context: Context<'_>, moment: Moment) -> PublicEvent {
+    let Context { incident, stopped, evidence } = context;
     let finding = &alarm.finding;
     let series = &finding.series;
     let subject = series.subject.to_string();
@@ -99,7 +106,7 @@ pub(super) fn alarm(
             evidence: change.evidence.clone(),
             spread: change.spread,
         }),
-        sentence: sentences::alarm(alarm, evidence),
+        sentence: sentences::alarm(alarm, evidence) + &sentences::without(stopped),
         test: finding.test.clone(),
         value: finding.value,
         threshold: finding.threshold,
@@ -175,6 +182,71 @@ pub(super) fn incident(
         subject,
         time: moment.now,
         correlation_id: Some(incident.id.clone()),
+        causation_id: None,
+        data: EventData::Incident(Box::new(data)),
+    }
+}
+
+/// Something about the running of Driftline itself that is told as an incident.
+#[derive(Clone, Debug)]
+pub(super) struct Trouble {
+    /// Its incident's id.
+    pub(super) id: String,
+    /// Kind of cause: `integrity`, `config_mismatch`.
+    pub(super) kind: &'static str,
+    /// What is concerned: a partition, a subject.
+    pub(super) name: String,
+    /// Subjects concerned.
+    pub(super) subjects: Vec<Subject>,
+    /// When it was heard of.
+    pub(super) since: EventTime,
+    /// It is over.
+    pub(super) over: bool,
+    /// What was seen.
+    pub(super) evidence: String,
+    /// For people.
+    pub(super) sentence: String,
+}
+
+/// `incident.opened` and `.resolved` of a trouble: nothing to weigh, nothing to ask for.
+pub(super) fn trouble(trouble: Trouble, now: EventTime) -> PublicEvent {
+    let Trouble { id, kind, name, subjects, since, over, evidence, sentence } = trouble;
+    let revision = i32::from(over);
+    let subjects: Vec<String> = subjects.iter().map(ToString::to_string).collect();
+    let cause = CauseData {
+        kind: kind.into(),
+        dataset: None,
+        schema_version: None,
+        name,
+        probability: 1.0,
+        fields: Vec::new(),
+        evidence,
+    };
+    let data = IncidentData {
+        state: if over { "resolved" } else { "opened" }.into(),
+        incident_id: id.clone(),
+        revision,
+        merged_into: None,
+        subjects: subjects.clone(),
+        first_seen_ms: since.0,
+        window: window(since, now),
+        provisional: false,
+        backfill: false,
+        causes: vec![cause],
+        metric: None,
+        effect: None,
+        explained: None,
+        alarm_ids: Vec::new(),
+        placebo_log_bf: None,
+        leading_log_bf: None,
+        sentence,
+        build: build(),
+    };
+    PublicEvent {
+        id: event_id(&["incident", &id, &revision.to_string()]),
+        subject: subjects.into_iter().next().unwrap_or_default(),
+        time: now,
+        correlation_id: Some(id),
         causation_id: None,
         data: EventData::Incident(Box::new(data)),
     }

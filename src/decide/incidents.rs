@@ -60,10 +60,10 @@ pub(super) struct Incident {
 
 impl Incident {
     /// Opens an incident for its first alarm.
-    pub(super) fn open(alarm: &Alarm, suspect: Option<Suspect>) -> Incident {
+    pub(super) fn open(alarm: &Alarm, suspect: Option<Suspect>, epoch: u64) -> Incident {
         let finding = &alarm.finding;
         Incident {
-            id: incident_id(&finding.series, alarm.first_seen),
+            id: incident_id(&finding.series, alarm.first_seen, epoch),
             revision: 0,
             suspect,
             subjects: BTreeSet::from([finding.series.subject.clone()]),
@@ -113,9 +113,14 @@ impl Incident {
     }
 }
 
-/// Derived from the first alarm's series and its first window.
-pub(super) fn incident_id(series: &Series, first_seen: EventTime) -> String {
-    format!("{:016x}", xxh3_64(format!("incident {series}@{}", first_seen.0).as_bytes()))
+/// Derived from the first alarm's series and its first window, and from the ledger's epoch where
+/// that window was counted anew.
+pub(super) fn incident_id(series: &Series, first_seen: EventTime, epoch: u64) -> String {
+    let mut text = format!("incident {series}@{}", first_seen.0);
+    if epoch > 0 {
+        text.push_str(&format!(" epoch {epoch}"));
+    }
+    format!("{:016x}", xxh3_64(text.as_bytes()))
 }
 
 /// The suspect an alarm names by itself.

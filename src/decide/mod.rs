@@ -11,7 +11,10 @@ mod checkpoint;
 mod events;
 mod evidence;
 mod incidents;
+mod integrity;
+mod mismatch;
 mod requests;
+mod rewind;
 mod sentences;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,7 +25,10 @@ use serde::{Deserialize, Serialize};
 use self::events::Moment;
 use self::evidence::Evidence;
 use self::incidents::{Incident, home, named_suspect};
+use self::integrity::Breaches;
+use self::mismatch::Mismatches;
 use crate::config::plan::Plan;
+use crate::event::epoch::Epochs;
 use crate::event::finding::{Alarm, AlarmState, CellTable, FindingBatch, FindingItem, Subject};
 use crate::event::route::{Note, Outbox};
 use crate::event::time::{EventTime, WindowSize};
@@ -54,6 +60,9 @@ pub struct Decide {
     queue: BTreeMap<QueueKey, Queued>,
     evidence: Evidence,
     incidents: BTreeMap<String, Incident>,
+    breaches: Breaches,
+    mismatches: Mismatches,
+    epochs: Epochs,
     saved: checkpoint::Saved,
 }
 
@@ -70,6 +79,9 @@ impl Decide {
             queue: BTreeMap::new(),
             evidence: Evidence::default(),
             incidents: BTreeMap::new(),
+            breaches: Breaches::new(),
+            mismatches: Mismatches::new(),
+            epochs: Epochs::default(),
             saved: checkpoint::Saved::new(),
         }
     }
@@ -82,14 +94,9 @@ impl Decide {
                 out.events.push(events::schema_changed(change, &self.plan, EventTime(self.now_ms)));
                 return;
             }
-            FindingItem::Integrity(breach) => {
-                out.notes.push(Note::Count {
-                    name: "integrity_breach",
-                    subject: format!("{}/{}", breach.topic, breach.partition),
-                    n: breach.got.abs_diff(breach.expected),
-                });
-                return;
-            }
+            FindingItem::Integrity(breach) => return self.breach(breach.clone(), out),
+            FindingItem::Rewound(restarted) => return self.rewind(restarted, out),
+            FindingItem::Mismatch(mismatch) => return self.mismatch(mismatch, out),
             FindingItem::Alarm(alarm) => {
                 let finding = &alarm.finding;
                 let window = (finding.window_start, finding.window_end);
@@ -130,7 +137,10 @@ impl Decide {
                         self.enter_table(*table);
                     }
                     FindingItem::Alarm(alarm) => alarms.push(*alarm),
-                    FindingItem::Schema(_) | FindingItem::Integrity(_) => {}
+                    FindingItem::Schema(_)
+                    | FindingItem::Integrity(_)
+                    | FindingItem::Rewound(_)
+                    | FindingItem::Mismatch(_) => {}
                 }
             }
             // Alarms that name a version first: the others may belong to the same incident.
@@ -191,7 +201,13 @@ impl Decide {
         }
         let incident = id.as_ref().and_then(|id| self.incidents.get(id));
         let moment = self.moment(alarm.finding.window_end);
-        out.events.push(events::alarm(alarm, incident, &self.evidence, moment));
+        let stopped = if alarm.finding.complete {
+            Vec::new()
+        } else {
+            self.stopped_of(&alarm.finding.series.subject)
+        };
+        let context = events::Context { incident, stopped: &stopped, evidence: &self.evidence };
+        out.events.push(events::alarm(alarm, context, moment));
         id
     }
 
@@ -221,7 +237,8 @@ impl Decide {
                 return Some(incident.id.clone());
             }
         }
-        let incident = Incident::open(alarm, suspect);
+        let epoch = self.epochs.of(&series.subject, alarm.first_seen);
+        let incident = Incident::open(alarm, suspect, epoch);
         let id = incident.id.clone();
         self.incidents.insert(id.clone(), incident);
         Some(id)
@@ -296,7 +313,8 @@ impl Decide {
 
     /// Incidents that are not over.
     fn open_incidents(&self) -> usize {
-        self.incidents.values().filter(|incident| !incident.resolved).count()
+        let open = self.incidents.values().filter(|incident| !incident.resolved).count();
+        open + self.open_breaches() + self.mismatches.len()
     }
 }
 
@@ -339,6 +357,7 @@ impl Stage for Decide {
                 return;
             }
         };
+        let before = self.open_incidents();
         for item in batch.items {
             self.take(item, out);
         }
@@ -346,7 +365,6 @@ impl Stage for Decide {
             let closed = self.closed.entry(subject).or_insert(through);
             *closed = through.max(*closed);
         }
-        let before = self.open_incidents();
         self.judge_due(out);
         let open = self.open_incidents();
         if open != before {

@@ -44,6 +44,37 @@ pub(super) fn schema(change: &SchemaChange) -> String {
     text
 }
 
+/// A ledger that does not add up, and what mends it.
+pub(super) fn integrity(name: &str, evidence: &str, over: bool) -> String {
+    if over {
+        return format!("{name} is counted anew: {evidence}, and someone went back in time");
+    }
+    format!(
+        "the ledger of {name} is broken: {evidence}; it is trusted no more, and windows of its \
+         topic are incomplete until `driftline rewind` has gone back before that"
+    )
+}
+
+/// Two configurations at once, and what mends it.
+pub(super) fn mismatch(subject: &Subject, (known, other): (u64, u64), over: bool) -> String {
+    if over {
+        return format!("nobody counts {subject} under definition {other:016x} any more");
+    }
+    format!(
+        "{subject} is counted under definition {other:016x} by some process and judged under \
+         {known:016x}: what the other counts is left out; give all processes of the app the same \
+         configuration (`driftline check` prints the definition)"
+    )
+}
+
+/// What a window is without.
+pub(super) fn without(stopped: &[String]) -> String {
+    if stopped.is_empty() {
+        return String::new();
+    }
+    format!("; incomplete, without {}", stopped.join(", "))
+}
+
 /// One step of an alarm.
 pub(super) fn alarm(alarm: &Alarm, evidence: &Evidence) -> String {
     let finding = &alarm.finding;

@@ -63,6 +63,10 @@ pub enum FindingItem {
     Contrast(Box<Finding>),
     /// Offsets that are missing or counted twice.
     Integrity(IntegrityBreach),
+    /// A ledger was started anew on purpose.
+    Rewound(Restarted),
+    /// A subject is counted under a definition that nobody judges.
+    Mismatch(ConfigMismatch),
 }
 
 /// What a test looked at: one series gives one finding per window.
@@ -367,4 +371,28 @@ pub struct IntegrityBreach {
     pub expected: i64,
     /// Offset that came.
     pub got: i64,
+}
+
+/// What going back in time means for the subjects of a shard.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restarted {
+    /// The ledger's new epoch.
+    pub epoch: u64,
+    /// Windows of a subject from here (start) on are counted and told anew.
+    pub subjects: Vec<(Subject, EventTime)>,
+    /// Source partitions, and those of `facts`, whose ledger starts anew.
+    pub partitions: Vec<(String, i32)>,
+}
+
+/// Two configurations at once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigMismatch {
+    /// Whose.
+    pub subject: Subject,
+    /// Definition that is judged.
+    pub known: u64,
+    /// Definition that is counted too.
+    pub other: u64,
+    /// It has not been heard for a while.
+    pub over: bool,
 }

@@ -14,8 +14,8 @@ pub struct LayoutUpdate {
     pub dataset: String,
     /// Definition it holds for.
     pub definition: u64,
-    /// End of the newest window assess has closed: until there is a layout, observe reads at
-    /// most two windows beyond it.
+    /// End of the newest window that has ended, with anything in it or not: until there is a
+    /// layout, observe reads at most two windows beyond it.
     pub closed_through: Option<EventTime>,
     /// The layout, once learnt.
     pub layout: Option<Layout>,

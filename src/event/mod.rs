@@ -4,6 +4,7 @@
 //! keeps; [`wire`] turns them into bytes and back. Time is always an integer from the data.
 
 pub mod cell;
+pub mod epoch;
 pub mod fact;
 pub mod finding;
 pub mod layout;

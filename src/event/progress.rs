@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::epoch::Rewound;
 use super::time::EventTime;
 
 /// Each record has exactly one outcome; this counts them. *Bound*: their sum is the number read.
@@ -97,4 +98,6 @@ pub enum Header {
     Observe(Vec<Progress>),
     /// A commit of join.
     Join(JoinProgress),
+    /// Nobody's commit: someone went back in time.
+    Rewound(Rewound),
 }

@@ -2,14 +2,18 @@
 //!
 //! These are ours alone, so not Avro. Golden files in `tests/` hold the bytes; a change of a
 //! message's meaning is a new version beside the old one, never a silent edit.
+//!
+//! A message is written in the oldest version that can say it. What is said all day long stays
+//! readable by the build before, so a rolling upgrade needs no order and no switch.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
 use super::fact::FactBatch;
-use super::finding::FindingBatch;
+use super::finding::{FindingBatch, FindingItem};
 use super::layout::LayoutUpdate;
+use super::progress::Header;
 use super::summary::SummaryBatch;
 
 /// Why bytes are not the message they were expected to be.
@@ -24,13 +28,13 @@ pub enum WireError {
         got: Option<u8>,
     },
     /// Written by a version this build does not read.
-    #[error("message kind {kind} has version {version}, this build reads {reads}")]
+    #[error("message kind {kind} has version {version}, this build reads 1 to {reads}")]
     Version {
         /// Kind.
         kind: u8,
         /// Version found.
         version: u8,
-        /// Version this build reads.
+        /// Newest version this build reads.
         reads: u8,
     },
     /// The body is cut or garbled.
@@ -47,8 +51,13 @@ pub enum WireError {
 pub trait Wire: Serialize + DeserializeOwned {
     /// First byte.
     const KIND: u8;
-    /// Second byte.
+    /// Newest version this build reads; it reads all older ones.
     const VERSION: u8;
+
+    /// Second byte: the oldest version that can say this message.
+    fn version(&self) -> u8 {
+        Self::VERSION
+    }
 }
 
 impl Wire for FactBatch {
@@ -56,14 +65,26 @@ impl Wire for FactBatch {
     const VERSION: u8 = 1;
 }
 
+/// Version 2 adds [`Header::Rewound`].
 impl Wire for SummaryBatch {
     const KIND: u8 = 2;
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
+
+    fn version(&self) -> u8 {
+        if matches!(self.header, Some(Header::Rewound(_))) { 2 } else { 1 }
+    }
 }
 
+/// Version 2 adds [`FindingItem::Rewound`] and [`FindingItem::Mismatch`].
 impl Wire for FindingBatch {
     const KIND: u8 = 3;
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
+
+    fn version(&self) -> u8 {
+        let is_new =
+            |item: &FindingItem| matches!(item, FindingItem::Rewound(_) | FindingItem::Mismatch(_));
+        if self.items.iter().any(is_new) { 2 } else { 1 }
+    }
 }
 
 impl Wire for LayoutUpdate {
@@ -74,7 +95,7 @@ impl Wire for LayoutUpdate {
 /// The bytes of a message.
 #[must_use]
 pub fn encode<M: Wire>(message: &M) -> Vec<u8> {
-    postcard::to_extend(message, vec![M::KIND, M::VERSION])
+    postcard::to_extend(message, vec![M::KIND, message.version()])
         .expect("a Vec grows and every type here has a length postcard can write")
 }
 
@@ -89,7 +110,7 @@ pub fn decode<M: Wire>(bytes: &[u8]) -> Result<M, WireError> {
     if *kind != M::KIND {
         return Err(WireError::Kind { expected: M::KIND, got: Some(*kind) });
     }
-    if *version != M::VERSION {
+    if *version == 0 || *version > M::VERSION {
         return Err(WireError::Version { kind: *kind, version: *version, reads: M::VERSION });
     }
     postcard::from_bytes(body)

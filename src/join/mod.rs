@@ -82,6 +82,13 @@ impl Join {
         }
     }
 
+    /// What to commit beside an offset of `facts` from which a join starts with an empty memory.
+    #[must_use]
+    pub fn metadata_of_empty(offset: i64) -> String {
+        // A limit of zero says nothing of what has room, so nothing is given up.
+        Metadata::new(offset, u64::MAX, 0).text()
+    }
+
     fn take(&mut self, batch: FactBatch, message: Incoming<'_>) {
         let FactBatch { header, models, cells, predictions, outcomes } = batch;
         let mut numbers = Vec::with_capacity(cells.len());

@@ -12,9 +12,9 @@ pub enum Taken {
     /// Its schema is not known: hand it in by [`super::Observe::schema`], then hand in the same
     /// record again. Nothing was counted.
     NeedSchema(u32),
-    /// It lies too far ahead of what assess has closed, and there is no layout yet: pause the
-    /// partition until [`super::Observe::layout`] was called, then hand in the same record again.
-    /// Nothing was counted.
+    /// It lies too far ahead, of what assess has closed while there is no layout, or of the other
+    /// partitions: pause the partition, and hand in the same record again when
+    /// [`super::Observe::layout`] was called or others have been read. Nothing was counted.
     Ahead,
 }
 

@@ -29,6 +29,8 @@ pub(super) struct Engine {
     pub(super) facts: Facts,
     /// Schema versions a dataset may announce for plain JSON.
     pub(super) versions_per_dataset: usize,
+    /// Records of the partition at hand must wait from this event time on.
+    pub(super) limit: Option<EventTime>,
     /// Verdicts of the roles of the record at hand.
     pub(super) verdicts: Vec<(EventTime, Standing)>,
     /// Key of the model cell at hand.
@@ -83,6 +85,11 @@ impl Engine {
             {
                 return Decided::Ahead;
             }
+        }
+        if let Some(limit) = self.limit
+            && self.verdicts.iter().any(|(time, s)| *s == Standing::InTime && *time >= limit)
+        {
+            return Decided::Ahead;
         }
         let mut refused = None;
         let mut earliest: Option<EventTime> = None;

@@ -30,6 +30,7 @@ mod intern;
 mod json;
 mod layouts;
 mod model;
+mod pace;
 mod pack;
 mod partition;
 mod place;
@@ -52,6 +53,7 @@ pub use avro::{
 };
 pub use framing::{DecodeError, DecodeLimits, Framed, recycle};
 pub use json::JsonPlan;
+pub use partition::metadata;
 pub use record::SourceRecord;
 pub use slot::Slot;
 
@@ -60,6 +62,7 @@ use std::sync::Arc;
 use self::engine::{Decided, Engine};
 use self::facts::Facts;
 use self::model::Model;
+use self::pace::Pace;
 use self::partition::{Outcome, Partition};
 use self::quarantine::Quarantine;
 use self::roles::Role;
@@ -83,6 +86,8 @@ pub struct Observe {
     recent: usize,
     engine: Engine,
     schemas: Schemas,
+    /// Where partitions are kept together.
+    pace: Option<Pace>,
     has_news: bool,
 }
 
@@ -100,13 +105,23 @@ impl Observe {
             models: models.map(|model| Model::new(model, limits.cells_per_window)).collect(),
             facts: Facts::default(),
             versions_per_dataset: limits.versions_per_dataset,
+            limit: None,
             verdicts: Vec::new(),
             key: Vec::new(),
         };
         let capacity = limits.versions_per_dataset.saturating_mul(topics.len());
         let schemas = Schemas::new(capacity, plan.values.drop_tags.clone());
         let quarantine = Quarantine::new(&plan.values, limits.record_bytes);
-        Observe { quarantine, topics, recent: 0, engine, schemas, has_news: false }
+        Observe { quarantine, topics, recent: 0, engine, schemas, pace: None, has_news: false }
+    }
+
+    /// An instance that keeps its partitions together: [`Taken::Ahead`] is also for those far ahead
+    /// of the others. For who can read partitions in an order of their choice.
+    #[must_use]
+    pub fn paced(plan: Arc<Plan>) -> Observe {
+        let mut observe = Observe::new(Arc::clone(&plan));
+        observe.pace = Some(Pace::new(&plan, &observe.topics));
+        observe
     }
 
     /// Topics to read, each once: those of datasets, then of predictions, then of outcomes.
@@ -136,6 +151,7 @@ impl Observe {
             let state = Partition::new(partition_count, next_offset, metadata);
             topic.partitions.insert(partition, state);
         }
+        self.look_at_pace();
     }
 
     /// Forgets a partition, and everything since the last commit: to be called right after one.
@@ -143,6 +159,7 @@ impl Observe {
         if let Some(topic) = self.topics.iter_mut().find(|known| known.name == topic) {
             topic.partitions.remove(&partition);
         }
+        self.look_at_pace();
         if self.has_news {
             self.drop_pending();
         }
@@ -152,17 +169,20 @@ impl Observe {
     /// transaction, before partitions are assigned again.
     pub fn rewind(&mut self) {
         self.topics.iter_mut().for_each(|topic| topic.partitions.clear());
+        if let Some(pace) = &mut self.pace {
+            pace.forget();
+        }
         self.drop_pending();
     }
 
     /// Takes a record of an assigned partition; a record that is set aside goes to `out`. One of
     /// a partition that is not assigned, or below the offset reached, changes nothing.
     pub fn record(&mut self, record: &SourceRecord<'_>, out: &mut Outbox) -> Taken {
-        let Some(topic) = self.topic(record.topic) else {
+        let Some(index) = self.topic(record.topic) else {
             return Taken::Done;
         };
-        let topic = &mut self.topics[topic];
-        let Some(partition) = topic.partitions.get(&record.partition) else {
+        let topic = &mut self.topics[index];
+        let Some(partition) = topic.partitions.get_mut(&record.partition) else {
             return Taken::Done;
         };
         if partition.is_behind(record.offset) {
@@ -173,9 +193,13 @@ impl Observe {
             Some(payload) => {
                 let highest = partition.max_event_time;
                 let engine = &mut self.engine;
+                engine.limit = self.pace.as_ref().and_then(|pace| pace.limit(index, partition));
                 match topic.take((record, payload), engine, &mut self.schemas, highest) {
                     Answer::NeedSchema(id) => return Taken::NeedSchema(id),
-                    Answer::Decided(Decided::Ahead) => return Taken::Ahead,
+                    Answer::Decided(Decided::Ahead) => {
+                        topic.wait(record.partition);
+                        return Taken::Ahead;
+                    }
                     Answer::Decided(Decided::Settled(outcome)) => outcome,
                     Answer::Decided(Decided::SetAside(trouble)) => {
                         out.messages.push(self.quarantine.message(record, trouble));
@@ -185,7 +209,16 @@ impl Observe {
             }
         };
         if let Some(partition) = topic.partitions.get_mut(&record.partition) {
+            let (before, had_ended) = (partition.max_event_time, partition.at_end);
             partition.settle(record.offset, record.timestamp_ms, outcome);
+            let moved = (before, partition.max_event_time);
+            if let Some(pace) = &mut self.pace {
+                pace.moved(&self.topics, index, moved);
+                // It is held against the others again.
+                if had_ended {
+                    pace.look(&self.topics);
+                }
+            }
         }
         self.has_news = true;
         Taken::Done
@@ -218,6 +251,13 @@ impl Observe {
         if let Some(state) = topic.and_then(|topic| topic.partitions.get_mut(&partition)) {
             self.has_news |= state.at_end != at_end;
             state.at_end = at_end;
+        }
+        self.look_at_pace();
+    }
+
+    fn look_at_pace(&mut self) {
+        if let Some(pace) = &mut self.pace {
+            pace.look(&self.topics);
         }
     }
 

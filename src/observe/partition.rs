@@ -15,6 +15,8 @@ pub(super) struct Partition {
     newest_append_ms: Option<i64>,
     /// Read to its end, and nothing since.
     pub(super) at_end: bool,
+    /// Its next record lies too far ahead.
+    pub(super) waits: bool,
 }
 
 /// The one outcome of a record.
@@ -46,6 +48,7 @@ impl Partition {
             max_event_time: time.parse().ok().map(EventTime),
             newest_append_ms: append.parse().ok(),
             at_end: false,
+            waits: false,
         }
     }
 
@@ -57,6 +60,7 @@ impl Partition {
     /// Gives the record at `offset` its outcome.
     pub(super) fn settle(&mut self, offset: i64, append_ms: i64, outcome: Outcome) {
         self.to = offset.saturating_add(1);
+        self.waits = false;
         self.at_end = false;
         if append_ms >= 0 {
             self.newest_append_ms = self.newest_append_ms.max(Some(append_ms));
@@ -94,8 +98,14 @@ impl Partition {
     pub(super) fn committed(&mut self) -> String {
         self.from = self.to;
         self.counts = OutcomeCounts::default();
-        let text = |number: Option<i64>| number.map_or_else(String::new, |n| n.to_string());
-        let time = text(self.max_event_time.map(|time| time.0));
-        format!("{time} {}", text(self.newest_append_ms))
+        metadata(self.max_event_time, self.newest_append_ms)
     }
+}
+
+/// What is committed beside an offset: what a partition had seen before it.
+#[must_use]
+pub fn metadata(max_event_time: Option<EventTime>, newest_append_ms: Option<i64>) -> String {
+    let text = |number: Option<i64>| number.map_or_else(String::new, |n| n.to_string());
+    let time = text(max_event_time.map(|time| time.0));
+    format!("{time} {}", text(newest_append_ms))
 }

@@ -76,6 +76,13 @@ impl Topic {
         }
     }
 
+    /// Takes note that the next record of a partition lies too far ahead.
+    pub(super) fn wait(&mut self, partition: i32) {
+        if let Some(partition) = self.partitions.get_mut(&partition) {
+            partition.waits = true;
+        }
+    }
+
     /// Decodes a record and asks the roles.
     pub(super) fn take(
         &mut self,

@@ -206,6 +206,24 @@ pub fn check_connect(plan: &Plan, deployment: &Deployment, sources: &[String]) -
     checks
 }
 
+/// The settings of a topic, as the cluster has them.
+pub(super) fn topic_settings(
+    access: &KafkaAccess,
+    topic: &str,
+) -> Result<BTreeMap<String, String>, TopicsError> {
+    let cluster = Cluster::connect(access)?;
+    let options = AdminOptions::new().request_timeout(Some(PATIENCE));
+    let resource = [ResourceSpecifier::Topic(topic)];
+    let described = cluster.wait(cluster.admin.describe_configs(&resource, &options))?;
+    let mut settings = BTreeMap::new();
+    for config in described {
+        let config = config.map_err(|code| cluster.unreachable(KafkaError::AdminOp(code)))?;
+        let values = config.entries.into_iter();
+        settings.extend(values.filter_map(|entry| Some((entry.name, entry.value?))));
+    }
+    Ok(settings)
+}
+
 /// A topic and whether it is as it must be.
 type TopicResult = (String, Result<(), TopicsError>);
 

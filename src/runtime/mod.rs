@@ -10,6 +10,7 @@
 )]
 
 mod access;
+mod archive;
 mod client;
 mod cluster;
 mod error;
@@ -24,6 +25,7 @@ mod quiet;
 mod reader;
 mod report;
 mod restore;
+mod rewind;
 pub mod rights;
 mod send;
 mod set_aside;
@@ -35,6 +37,7 @@ mod topics;
 mod transaction;
 
 pub use access::Rights;
+pub use archive::{Archive, Committed, Found};
 pub(crate) use client::log_in;
 pub use client::{Identity, ReservedProperty, try_access};
 pub use cluster::{Check, TopicsError, check_connect, check_rights, ensure_topics};
@@ -42,6 +45,7 @@ pub use error::RunError;
 pub use mock::MockBroker;
 pub use onlooker::Onlooker;
 pub use report::{Report, ReportKind};
+pub use rewind::Return;
 pub use setup::{Input, Pace, Setup};
 pub use shutdown::Shutdown;
 pub use supervisor::Supervisor;

@@ -81,7 +81,7 @@ pub(super) fn run(
     })?;
     let failed = |source: KafkaError| RunError::Client { stage: NAME, source };
     let reader = Reader::new(&setup.access, &identity).map_err(failed)?;
-    let mut observe = Observe::new(plan);
+    let mut observe = Observe::paced(plan);
     let topics = observe.topics();
     let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
     reader.await_topics(NAME, &topics, &setup.shutdown)?;
@@ -316,12 +316,9 @@ impl ObserveLoop<'_> {
     }
 
     fn take_layouts(&mut self) {
-        let mut news = false;
-        self.layouts.look(|update| {
-            self.observe.layout(update);
-            news = true;
-        });
-        if news {
+        self.layouts.look(|update| self.observe.layout(update));
+        // Also without news: others may have caught up with a partition that is ahead of them.
+        if !self.set_aside.is_empty() {
             self.hand_in_again(WaitsFor::Layout);
         }
     }

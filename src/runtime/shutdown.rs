@@ -30,7 +30,7 @@ impl Shutdown {
     }
 
     /// Waits, but not longer than until it is asked for.
-    pub(super) fn sleep(&self, time: Duration) {
+    pub fn sleep(&self, time: Duration) {
         let (flag, wake) = &*self.inner;
         let ends = Instant::now() + time;
         let mut requested = flag.lock().unwrap_or_else(PoisonError::into_inner);

@@ -69,6 +69,7 @@ pub(crate) fn plan(absent: Absent, waiting: usize) -> Arc<Plan> {
         act_within_ms: 1_000,
         hold_max_ms: HOLD_MAX_MS,
         values: ValuesPlan::default(),
+        max_ahead: 4,
         limits: Limits {
             memory_bytes: 1 << 30,
             cells_per_window: 64,

@@ -96,6 +96,7 @@ pub(crate) fn plan(datasets: &[DatasetPlan], models: &[ModelPlan]) -> Plan {
         act_within_ms: 2_000,
         hold_max_ms: 600_000,
         values: ValuesPlan::default(),
+        max_ahead: 4,
         limits: Limits {
             memory_bytes: 1 << 29,
             cells_per_window: 64,

@@ -143,6 +143,24 @@ impl Broker {
         next.values().sum()
     }
 
+    /// Writes one message past all who should have written it.
+    pub fn write_to(
+        &self,
+        topic: &str,
+        partition: i32,
+        payload: &[u8],
+        headers: &[(String, String)],
+    ) {
+        let producer: BaseProducer = self.client().create().expect("a producer");
+        let headers = headers.iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
+            headers.insert(Header { key, value: Some(value) })
+        });
+        let record: BaseRecord<'_, [u8], [u8]> =
+            BaseRecord::to(topic).partition(partition).payload(payload).headers(headers);
+        producer.send(record).map_err(|(error, _)| error).expect("queued");
+        producer.flush(CALL).expect("written");
+    }
+
     fn client(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", &self.servers);

@@ -88,7 +88,7 @@ fn header(topic: &str, payload: &[u8]) -> Option<Vec<Progress>> {
     let batch: SummaryBatch = wire::decode(payload).expect("summaries decode");
     match batch.header {
         Some(Header::Observe(lines)) => Some(lines),
-        Some(Header::Join(_)) | None => None,
+        Some(Header::Join(_) | Header::Rewound(_)) | None => None,
     }
 }
 

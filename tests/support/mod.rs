@@ -19,6 +19,7 @@ pub mod random;
 pub mod registry;
 pub mod running;
 pub mod secured;
+pub mod settled;
 pub mod stream;
 pub mod summaries;
 pub mod wait;

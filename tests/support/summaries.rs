@@ -186,6 +186,7 @@ pub fn plan() -> Plan {
         act_within_ms: 24 * HOUR,
         hold_max_ms: 600_000,
         values: ValuesPlan::default(),
+        max_ahead: 4,
         limits: Limits {
             memory_bytes: 512 << 20,
             cells_per_window: 64,

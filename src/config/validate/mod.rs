@@ -26,6 +26,8 @@ const LATENESS_MS: i64 = 300_000;
 const PAST_MS: i64 = 30 * 86_400_000;
 /// How far ahead a record may be: wrong clocks, and no more, since it moves time for all others.
 const FUTURE_MS: i64 = 3_600_000;
+/// Windows a partition may be read ahead.
+const MAX_AHEAD: u32 = 4;
 /// How long a partition that cannot be read holds windows open.
 const HOLD_MAX_MS: i64 = 600_000;
 /// Longest window: state of more is kept too long to be of use.
@@ -54,11 +56,16 @@ pub(super) fn plan(config: &Config) -> Result<(Plan, Deployment), ConfigError> {
     let smallest_ms = sizes().min().unwrap_or(WINDOW_MS);
     let act_within_ms = checks.positive(&["act_within"], config.act_within);
     let hold_max_ms = checks.positive(&["hold_max"], config.hold_max);
+    if config.max_ahead == Some(0) {
+        let fix = "write 1 or more, or leave it out";
+        checks.problem(&["max_ahead"], "no partition could ever be read".into(), fix);
+    }
     let plan = Plan {
         app: config.app.clone(),
         act_within_ms: act_within_ms.unwrap_or(2 * largest_ms),
         hold_max_ms: hold_max_ms.unwrap_or(HOLD_MAX_MS),
         values,
+        max_ahead: config.max_ahead.unwrap_or(MAX_AHEAD),
         limits: limits::limits(&mut checks, datasets.len() + models.len()),
         datasets,
         models,

@@ -56,6 +56,9 @@ pub struct Config {
     /// What may be remembered of values.
     #[serde(default)]
     pub values: Values,
+    /// Windows that a partition may be read ahead of the slowest of its topic, and predictions and
+    /// outcomes of a model ahead of each other. Default: 4.
+    pub max_ahead: Option<u32>,
     /// Upper bounds.
     #[serde(default)]
     pub limits: LimitsAsWritten,

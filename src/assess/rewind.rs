@@ -1,0 +1,81 @@
+//! Going back in time on purpose: what is kept of a subject, and what is counted anew.
+//!
+//! From the boundary on everything is forgotten and comes again; before it nothing changes, and
+//! nothing is taken. The layout stays, since it only says how to count. A baseline that had learnt
+//! a window after the boundary starts over. Alarms begun after it are over: where the windows
+//! counted anew show the same, they open again under another id.
+
+use super::Assess;
+use super::checkpoint::Part;
+use super::dataset::Dataset;
+use super::model::Model;
+use crate::event::epoch::Rewound;
+use crate::event::finding::{Alarm, FindingItem, Restarted, Subject};
+use crate::event::time::EventTime;
+
+/// Name under which partitions of `facts` are told.
+pub(super) const FACTS: &str = "facts";
+
+impl Assess {
+    /// Starts the epoch; what is told of it comes before what it ends.
+    pub(super) fn rewind(&mut self, rewound: &Rewound) -> Vec<FindingItem> {
+        self.ledger.restart(rewound, self.now_ms);
+        let mut ended = Vec::new();
+        let mut mine = Vec::new();
+        for (subject, from) in &rewound.subjects {
+            let alarms = match subject {
+                Subject::Dataset(name) => self.datasets.get_mut(name).map(|d| d.rewind(*from)),
+                Subject::Model(name) => self.models.get_mut(name).map(|m| m.rewind(*from)),
+            };
+            let Some(alarms) = alarms else { continue };
+            let mut items: Vec<FindingItem> =
+                alarms.into_iter().map(|alarm| FindingItem::Alarm(Box::new(alarm))).collect();
+            self.identify(subject, &mut items);
+            ended.extend(items);
+            self.ledger.breaks.epochs.enter(rewound.epoch, subject.clone(), *from);
+            mine.push((subject.clone(), *from));
+        }
+        if mine.is_empty() {
+            return Vec::new();
+        }
+        let sources = rewound.sources.iter();
+        let sources = sources.map(|source| (source.topic.clone(), source.partition));
+        let facts = rewound.facts.iter().map(|(partition, _)| (FACTS.to_owned(), *partition));
+        let restarted = Restarted {
+            epoch: rewound.epoch,
+            subjects: mine,
+            partitions: sources.chain(facts).collect(),
+        };
+        let mut items = vec![FindingItem::Rewound(restarted)];
+        items.extend(ended);
+        items
+    }
+
+    /// Gives alarms the ids of their epoch.
+    pub(super) fn identify(&self, subject: &Subject, items: &mut [FindingItem]) {
+        let epochs = &self.ledger.breaks.epochs;
+        for item in items {
+            if let FindingItem::Alarm(alarm) = item {
+                alarm.id = epochs.id(subject, alarm.first_seen, alarm.id);
+            }
+        }
+    }
+}
+
+impl Dataset {
+    fn rewind(&mut self, from: EventTime) -> Vec<Alarm> {
+        let gone = self.windows.split_off(&from);
+        self.touched.extend(gone.into_keys().map(Part::Window));
+        self.touched.push(Part::Core);
+        self.core.rewind(from)
+    }
+}
+
+impl Model {
+    fn rewind(&mut self, from: EventTime) -> Vec<Alarm> {
+        let gone = self.windows.split_off(&from);
+        self.touched.extend(gone.into_keys().map(Part::Window));
+        self.touched.push(Part::Core);
+        self.core.rewind(from)
+    }
+}
