@@ -15,14 +15,15 @@ pub(super) fn values(checks: &mut Checks<'_>) -> ValuesPlan {
     let written = &checks.config.values;
     let default = ValuesPlan::default();
     let path = ["values", "secret_key"];
-    let secret =
-        match written.secret_key.as_ref().map(|key| key.read(&checks.config.source.folder())) {
-            Some(Err(message)) => {
-                checks.problem(&path, message, "make it: openssl rand -hex 32 > values.key");
-                None
-            }
-            read => read.and_then(Result::ok),
-        };
+    let source = written.secret_key.as_ref();
+    let source = source.map(|key| key.placed(&checks.config.source.folder()));
+    let secret = match source.map(|key| key.read()) {
+        Some(Err(message)) => {
+            checks.problem(&path, message, "make it: openssl rand -hex 32 > values.key");
+            None
+        }
+        read => read.and_then(Result::ok),
+    };
     let key = secret.and_then(|secret| {
         let key = ValuesKey::new(secret.reveal());
         if key.is_none() {
