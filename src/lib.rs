@@ -103,7 +103,8 @@
 //! 11. **No rows are kept.** Of values there are counts in bins, and texts only as far as a field's
 //!     policy allows. `texts_are_kept_as_the_policy_says`, `a_long_text_is_never_kept`,
 //!     `texts_are_not_kept_when_there_are_more_than_the_dictionary_holds`,
-//!     `secrets_are_in_no_output`. That log lines carry no payload is held by review.
+//!     `secrets_are_in_no_output`, `secrets_are_in_no_debug_text_and_no_error`. That log lines
+//!     carry no payload is held by review.
 //!
 //! Statistics and attribution are held to values computed elsewhere (`tests/golden.rs`), internal
 //! bytes to files (`tests/wire_golden.rs`), Avro decoding to `apache-avro`
