@@ -94,7 +94,7 @@ fn fill(brokers: &str, topic: &str, registry: &StandIn, records: u32) {
 }
 
 fn registry_access(registry: &StandIn) -> RegistryAccess {
-    RegistryAccess { urls: vec![registry.url()], basic: None }
+    RegistryAccess::open(vec![registry.url()])
 }
 
 /// Records per second of a loop that only polls, with the prefetch settings of observe.

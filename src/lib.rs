@@ -107,7 +107,8 @@
 //!     `more_than_64_values_leave_as_hashes_with_a_key_and_not_at_all_without`,
 //!     `a_dropped_field_is_counted_by_presence_and_breaches`,
 //!     `a_field_the_registry_tags_is_silent_from_the_first_record_on`,
-//!     `secrets_are_in_no_output`. That log lines carry no payload is held by review.
+//!     `secrets_are_in_no_output`, `secrets_are_in_no_debug_text_and_no_error`. That log lines
+//!     carry no payload is held by review.
 //!
 //! Statistics and attribution are held to values computed elsewhere (`tests/golden.rs`), internal
 //! bytes to files (`tests/wire_golden.rs`), Avro decoding to `apache-avro`

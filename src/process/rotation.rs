@@ -4,6 +4,7 @@
 //! for all of Kafka's: the loops commit and end, and start again with new clients, which static
 //! membership and silent replay make as short as a restart in place. The registry's client takes
 //! a new log-in in between two calls.
+#![expect(clippy::disallowed_methods, reason = "looks at files now and then, by wall time")]
 
 use std::time::{Duration, Instant};
 

@@ -70,7 +70,7 @@ impl Rights {
                 let right = Right::literal(resource, &identity.instance(), &[Operation::Write]);
                 Some(vec![MissingRight { right, servers: self.servers.clone() }])
             }
-            Resource::Topic | Resource::Group => self.missing(client, ASK),
+            Resource::Topic | Resource::Group => self.missing(client, ASK, |_| false),
         };
         match missing {
             Some(missing) if !missing.is_empty() => {
@@ -89,11 +89,19 @@ impl Rights {
         quiet.may_log(cause).is_some()
     }
 
-    /// The rights that are needed and not there; `None` when nobody answers.
+    /// Names of the topics that are asked about.
+    pub(super) fn topics(&self) -> impl Iterator<Item = &str> {
+        let topics = self.askable.iter().filter(|right| right.resource == Resource::Topic);
+        topics.map(|right| right.name.as_str())
+    }
+
+    /// The rights that are needed and not there; `None` when nobody answers. Of a topic that may
+    /// not be described it is not told whether its settings may be: `hides_settings` says.
     pub(super) fn missing<C: ClientContext>(
         &self,
         client: &Client<C>,
         timeout: Duration,
+        hides_settings: impl Fn(&str) -> bool,
     ) -> Option<Vec<MissingRight>> {
         let ask = |resource, kind| {
             let rights = self.askable.iter().filter(|right| right.resource == resource);
@@ -105,7 +113,10 @@ impl Rights {
         let lacks = |right: &Right, operation: Operation| {
             let described = if right.resource == Resource::Topic { &topics } else { &groups };
             let found = described.iter().find(|found| found.name == right.name);
-            found.is_some_and(|found| lacks(found, operation))
+            found.is_some_and(|found| match operation {
+                Operation::DescribeConfigs if is_refused(found) => hides_settings(&found.name),
+                _ => lacks(found, operation),
+            })
         };
         let missing = rights::missing(&self.needed, &self.askable, lacks);
         let servers = &self.servers;
@@ -118,17 +129,21 @@ impl Rights {
     }
 }
 
+/// Whether it may not even be described: then neither read nor written.
+fn is_refused(found: &Described) -> bool {
+    matches!(
+        found.error,
+        Some(
+            RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::GroupAuthorizationFailed
+        )
+    )
+}
+
 /// Whether an operation on what was described is not allowed. One that is not there yet, or of
 /// which the cluster does not tell, is taken to be.
 fn lacks(found: &Described, operation: Operation) -> bool {
     match (found.error, &found.allowed) {
-        (
-            Some(
-                RDKafkaErrorCode::TopicAuthorizationFailed
-                | RDKafkaErrorCode::GroupAuthorizationFailed,
-            ),
-            _,
-        ) => true,
+        _ if is_refused(found) => true,
         (Some(_), _) | (None, None) => false,
         (None, Some(allowed)) => !allowed.contains(&operation),
     }

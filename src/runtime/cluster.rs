@@ -305,8 +305,26 @@ impl Cluster {
     }
 
     fn missing_rights(&self, rights: &Rights) -> Result<Vec<MissingRight>, TopicsError> {
+        let hidden = self.hidden_settings(rights)?;
         let silent = KafkaError::AdminOp(RDKafkaErrorCode::OperationTimedOut);
-        rights.missing(self.asker.client(), PATIENCE).ok_or_else(|| self.unreachable(silent))
+        rights
+            .missing(self.asker.client(), PATIENCE, |topic| hidden.contains(&topic))
+            .ok_or_else(|| self.unreachable(silent))
+    }
+
+    /// Topics whose settings may not be looked at.
+    fn hidden_settings<'a>(&self, rights: &'a Rights) -> Result<Vec<&'a str>, TopicsError> {
+        let topics: Vec<&str> = rights.topics().collect();
+        let resources: Vec<ResourceSpecifier<'_>> =
+            topics.iter().map(|topic| ResourceSpecifier::Topic(topic)).collect();
+        let options = AdminOptions::new().request_timeout(Some(PATIENCE));
+        let described = self.wait(self.admin.describe_configs(&resources, &options))?;
+        let refused = RDKafkaErrorCode::TopicAuthorizationFailed;
+        let hidden = topics
+            .into_iter()
+            .zip(described)
+            .filter(|(_, found)| found.as_ref().err() == Some(&refused));
+        Ok(hidden.map(|(topic, _)| topic).collect())
     }
 
     fn create(&self, specs: &[&TopicSpec]) -> Result<Vec<String>, TopicsError> {

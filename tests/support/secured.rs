@@ -25,6 +25,14 @@ pub struct Secured {
     home: PathBuf,
 }
 
+/// A topic to make.
+#[derive(Clone, Debug)]
+pub struct Topic {
+    pub name: String,
+    pub partitions: i32,
+    pub settings: Vec<(String, String)>,
+}
+
 impl Secured {
     /// Ready. The first call starts it where it does not run yet.
     pub fn get() -> &'static Secured {
@@ -80,13 +88,13 @@ impl Secured {
     }
 
     /// Makes topics with partitions and settings.
-    pub fn create_topics(&self, topics: &[(String, i32, Vec<(String, String)>)]) {
+    pub fn create_topics(&self, topics: &[Topic]) {
         let admin: AdminClient<DefaultClientContext> = self.admin().create().expect("a client");
         let new: Vec<NewTopic<'_>> = topics
             .iter()
-            .map(|(name, partitions, settings)| {
-                let topic = NewTopic::new(name, *partitions, TopicReplication::Fixed(1));
-                settings.iter().fold(topic, |topic, (key, value)| topic.set(key, value))
+            .map(|topic| {
+                let new = NewTopic::new(&topic.name, topic.partitions, TopicReplication::Fixed(1));
+                topic.settings.iter().fold(new, |new, (key, value)| new.set(key, value))
             })
             .collect();
         let options = AdminOptions::new().operation_timeout(Some(CALL));

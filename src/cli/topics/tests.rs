@@ -33,7 +33,6 @@ fn print(format: &str, more: &[&str]) -> String {
     printed(&args, &plan, &deployment)
 }
 
-#[expect(clippy::disallowed_methods, reason = "asked for by hand, to write the files anew")]
 fn is_update() -> bool {
     std::env::var_os("UPDATE_GOLDEN").is_some()
 }

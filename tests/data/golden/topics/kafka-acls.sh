@@ -9,20 +9,14 @@
 #   retrain-requests-io.driftline.v1.RetrainRequested
 
 # Driftline itself
-kafka-acls.sh --bootstrap-server b1:9093,b2:9093 --add --allow-principal User:driftline --operation Read --topic chargebacks
-kafka-acls.sh --bootstrap-server b1:9093,b2:9093 --add --allow-principal User:driftline --operation Read --topic orders
-kafka-acls.sh --bootstrap-server b1:9093,b2:9093 --add --allow-principal User:driftline --operation Read --topic scores
+kafka-acls.sh --bootstrap-server b1:9093,b2:9093 --add --allow-principal User:driftline --operation Read --topic chargebacks --topic orders --topic scores
 kafka-acls.sh --bootstrap-server b1:9093,b2:9093 --add --allow-principal User:driftline --operation Read --operation Write --operation DescribeConfigs --topic fraud-watch. --resource-pattern-type prefixed
-kafka-acls.sh --bootstrap-server b1:9093,b2:9093 --add --allow-principal User:driftline --operation Write --operation DescribeConfigs --topic Fraud_Drift
-kafka-acls.sh --bootstrap-server b1:9093,b2:9093 --add --allow-principal User:driftline --operation Write --operation DescribeConfigs --topic retrain-requests
-kafka-acls.sh --bootstrap-server b1:9093,b2:9093 --add --allow-principal User:driftline --operation Write --operation DescribeConfigs --topic action-requests
+kafka-acls.sh --bootstrap-server b1:9093,b2:9093 --add --allow-principal User:driftline --operation Write --operation DescribeConfigs --topic Fraud_Drift --topic retrain-requests --topic action-requests
 kafka-acls.sh --bootstrap-server b1:9093,b2:9093 --add --allow-principal User:driftline --operation Read --group fraud-watch. --resource-pattern-type prefixed
 kafka-acls.sh --bootstrap-server b1:9093,b2:9093 --add --allow-principal User:driftline --operation Write --transactional-id fraud-watch. --resource-pattern-type prefixed
 
 # readers of events and requests
-kafka-acls.sh --bootstrap-server b1:9093,b2:9093 --add --allow-principal User:driftline-events --operation Read --topic Fraud_Drift
-kafka-acls.sh --bootstrap-server b1:9093,b2:9093 --add --allow-principal User:driftline-events --operation Read --topic retrain-requests
-kafka-acls.sh --bootstrap-server b1:9093,b2:9093 --add --allow-principal User:driftline-events --operation Read --topic action-requests
+kafka-acls.sh --bootstrap-server b1:9093,b2:9093 --add --allow-principal User:driftline-events --operation Read --topic Fraud_Drift --topic retrain-requests --topic action-requests
 
 # readers of quarantine, which holds payloads
 kafka-acls.sh --bootstrap-server b1:9093,b2:9093 --add --allow-principal User:driftline-quarantine --operation Read --topic fraud-watch.quarantine
