@@ -1,30 +1,51 @@
 //! `run --stages observe` beside a bare `BaseConsumer` poll loop, on the same real topic.
 //!
 //! Needs a broker: `deploy/local/kafka.sh up kafka`, then `cargo bench --bench consume`. Prints
-//! records per second of both and their ratio; the broker shares the machine, so only the ratio
-//! says something. `RECORDS` sets how many (default 6,000,000, of about 130 bytes).
+//! records per second and CPU microseconds per record of both, all threads of the client library
+//! included, and the ratio of rates; the broker shares the machine, so only the ratio and the CPU
+//! say something.
 //!
 //! Observe is timed from its first commit to its last but one: what lies between is full load,
-//! while the last interval ends in idleness.
+//! while the last interval ends in idleness. Of several instances it is the time in which all
+//! of them hold partitions and have records to read.
+//!
+//! | environment | chooses |
+//! |---|---|
+//! | `DRIFTLINE_TEST_KAFKA` | the broker; 127.0.0.1:29092 |
+//! | `KAFKA_PROPERTIES` | librdkafka properties of all clients, as `name=value,name=value` |
+//! | `RECORDS` | how many, of about 130 bytes; 6,000,000 |
+//! | `COMPRESSION` | how they are written: `none`, `lz4`, `zstd` |
+//! | `INSTANCES` | instances of observe that share the topic; 1 |
+//! | `ROUNDS` | repetitions; 3 |
+//! | `FIELDS` | `3`, `all`, or both when absent |
+//! | `TOPIC` | a topic filled by an earlier run, read instead of a new one |
+//! | `FILL` | fills `TOPIC` and ends |
 #![expect(
     clippy::print_stdout,
     clippy::disallowed_methods,
     clippy::unwrap_used,
     reason = "a bench measures wall time, prints, and stops at the first surprise"
 )]
+#![allow(clippy::cast_precision_loss, reason = "millions")]
 
 use std::collections::BTreeSet;
+use std::env::var;
+use std::fmt::Write as _;
 use std::sync::Arc;
-use std::sync::mpsc::channel;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use driftline::config::Config;
-use driftline::config::deployment::{KafkaAccess, RegistryAccess};
-use driftline::demo::bank::{Bank, BankPlan, TopicKind};
+use driftline::config::deployment::{Deployment, RegistryAccess};
+use driftline::config::plan::Plan;
+use driftline::demo::bank::{Bank, BankPlan, HeaderValue, TopicKind};
+use driftline::demo::record::SchemaRef;
 use driftline::event::time::EventTime;
 use driftline::process::{self, Settings, StageName};
 use driftline::registry::{Options, Registry, StandIn};
-use driftline::runtime::{Commit, ReportKind, Shutdown, TopicSpec, ensure_topics};
+use driftline::runtime::{Commit, Report, ReportKind, Shutdown, TopicSpec, ensure_topics};
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -33,108 +54,248 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{Offset, TopicPartitionList};
 
 const PARTITIONS: i32 = 8;
-const ROUNDS: u32 = 3;
+const CALL: Duration = Duration::from_secs(60);
+/// Clock ticks a second in `/proc`: 100 wherever Linux runs this.
+const TICK: Duration = Duration::from_millis(10);
+/// Fields watched, by what `FIELDS` calls them.
+const FIELDS: [(&str, &str); 2] = [("3", "only: [amount, country, items]"), ("all", "fields: {}")];
+
+/// The topic, and how to reach it.
+struct Target {
+    brokers: String,
+    properties: Vec<(String, String)>,
+    registry: StandIn,
+    topic: String,
+    stamp: u128,
+}
 
 fn main() {
-    let brokers =
-        std::env::var("DRIFTLINE_TEST_KAFKA").unwrap_or_else(|_| "127.0.0.1:29092".into());
-    let records: u32 = std::env::var("RECORDS").ok().map_or(6_000_000, |n| n.parse().unwrap());
-    let registry = StandIn::start().unwrap();
+    let number = |name: &str, default: u32| var(name).map_or(default, |n| n.parse().unwrap());
     let stamp = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
-    let topic = format!("bench-{stamp}");
-    fill(&brokers, &topic, &registry, records);
-    println!("{records} orders of the demo bank, Avro, {PARTITIONS} partitions, 17 fields");
-    for fields in ["only: [amount, country, items]", "fields: {}"] {
-        for round in 0..ROUNDS {
-            let bare = bare(&brokers, &topic, records);
-            let app = format!("bench-{stamp}-{round}-{}", fields.len());
-            let observe = observe(&brokers, &topic, &registry, (&app, fields, records));
-            println!(
-                "{fields:32} bare {bare:9.0}/s   observe {observe:9.0}/s   ratio {:.2}",
-                observe / bare
-            );
+    let properties = var("KAFKA_PROPERTIES").unwrap_or_default();
+    let pairs = properties.split(',').filter_map(|pair| pair.split_once('='));
+    let target = Target {
+        brokers: var("DRIFTLINE_TEST_KAFKA").unwrap_or_else(|_| "127.0.0.1:29092".into()),
+        properties: pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        registry: StandIn::start().unwrap(),
+        topic: var("TOPIC").unwrap_or_else(|_| format!("bench-{stamp}")),
+        stamp,
+    };
+    let (plan, ids) = target.schemas(number("RECORDS", 6_000_000));
+    if var("FILL").is_ok() || var("TOPIC").is_err() {
+        target.fill(plan, &ids);
+    }
+    if var("FILL").is_ok() {
+        ids.iter().for_each(|(schema, id)| println!("schema {id} order-v{}", schema.number()));
+        return;
+    }
+    let records = target.records();
+    let instances = number("INSTANCES", 1);
+    println!("{records} orders of the demo bank, Avro, {PARTITIONS} partitions, 16 or 17 fields");
+    for (name, fields) in FIELDS {
+        if var("FIELDS").is_ok_and(|wanted| wanted != name) {
+            continue;
+        }
+        for round in 0..number("ROUNDS", 3) {
+            let bare = target.bare(records);
+            let observed = target.observe(round, fields, instances, records);
+            let ratio = observed.rate / bare.rate;
+            println!("{name:>3} fields: bare {bare}   observe {observed}   ratio {ratio:.2}");
         }
     }
 }
 
-/// Writes the orders of one hour, all records within one window.
-fn fill(brokers: &str, topic: &str, registry: &StandIn, records: u32) {
-    let access = KafkaAccess { bootstrap_servers: brokers.into(), properties: Vec::new() };
-    ensure_topics(&access, &[TopicSpec::records(topic, PARTITIONS)], &[]).unwrap();
-    let client = Registry::start(&registry_access(registry), Options::default()).unwrap();
-    let mut plan = BankPlan::story(EventTime(0));
-    (plan.windows, plan.rows_per_window) = (1, records);
-    let schema = plan.schemas()[0];
-    let id = client.register("orders-value", schema.text(), Duration::from_secs(5)).unwrap();
-    let producer: BaseProducer = ClientConfig::new()
-        .set("bootstrap.servers", brokers)
-        .set("linger.ms", "50")
-        .set("batch.size", "1000000")
-        .create()
-        .unwrap();
-    let mut payload = Vec::new();
-    for order in Bank::new(plan).filter(|one| one.topic == TopicKind::Orders) {
-        payload.clear();
-        payload.push(0);
-        payload.extend_from_slice(&id.to_be_bytes());
-        order.write_avro(&mut payload);
-        let header = Header { key: "app", value: Some("web-1") };
-        let mut record = BaseRecord::to(topic)
-            .key(order.key())
-            .payload(payload.as_slice())
-            .headers(OwnedHeaders::new().insert(header));
-        while let Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), again)) =
-            producer.send(record)
-        {
-            producer.poll(Duration::from_millis(10));
-            record = again;
+/// How fast something was, and at what cost.
+struct Speed {
+    /// Records a second, by the clock on the wall.
+    rate: f64,
+    /// CPU of the whole process by record.
+    cpu: Duration,
+    /// Rates of the instances, where there are several.
+    each: Vec<f64>,
+}
+
+impl std::fmt::Display for Speed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let cpu_us = self.cpu.as_nanos() as f64 / 1e3;
+        write!(f, "{:9.0}/s {cpu_us:.2} us", self.rate)?;
+        for rate in self.each.iter().filter(|_| self.each.len() > 1) {
+            write!(f, " [{rate:.0}/s]")?;
         }
+        Ok(())
     }
-    producer.flush(Duration::from_secs(60)).unwrap();
 }
 
-fn registry_access(registry: &StandIn) -> RegistryAccess {
-    RegistryAccess::open(vec![registry.url()])
+/// CPU time of this process, all its threads, user and system.
+fn cpu() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let (_, fields) = stat.rsplit_once(')').unwrap();
+    let ticks = fields.split_whitespace().skip(11).take(2);
+    TICK * ticks.map(|ticks| ticks.parse::<u32>().unwrap()).sum()
 }
 
-/// Records per second of a loop that only polls, with the prefetch settings of observe.
-fn bare(brokers: &str, topic: &str, records: u32) -> f64 {
-    let consumer: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", brokers)
-        .set("group.id", "bench-bare")
-        .set("enable.auto.commit", "false")
-        .set("fetch.queue.backoff.ms", "5")
-        .set("fetch.wait.max.ms", "50")
-        .set("queued.max.messages.kbytes", "65536")
-        .create()
-        .unwrap();
-    let mut list = TopicPartitionList::new();
-    for partition in 0..PARTITIONS {
-        list.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
-    }
-    consumer.assign(&list).unwrap();
-    let mut seen = 0;
-    let mut started = None;
-    while seen < records {
-        if let Some(message) = consumer.poll(Duration::from_millis(100)) {
-            message.unwrap();
-            started.get_or_insert_with(Instant::now);
-            seen += 1;
+impl Target {
+    fn client(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        for (name, value) in &self.properties {
+            config.set(name, value);
         }
+        config.set("bootstrap.servers", &self.brokers);
+        config
     }
-    f64::from(records) / started.unwrap().elapsed().as_secs_f64()
+
+    /// The configuration of one app that watches the topic.
+    fn planned(&self, app: &str, fields: &str) -> (Plan, Deployment) {
+        let (brokers, url, topic) = (&self.brokers, self.registry.url(), &self.topic);
+        let mut properties = String::new();
+        for (name, value) in &self.properties {
+            write!(properties, "\"{name}\": \"{value}\", ").unwrap();
+        }
+        let text = format!(
+            "app: {app}\n\
+             kafka: {{ bootstrap_servers: \"{brokers}\", properties: {{ {properties} }} }}\n\
+             registry: {{ url: \"{url}\" }}\n\
+             datasets:\n  orders:\n    topic: {topic}\n    producer: {{ header: app }}\n    \
+             {fields}\n\
+             http: {{ listen: off }}\ncommit: {{ interval: 1s }}\n"
+        );
+        Config::parse(&text, "bench.yaml").unwrap().plan().unwrap()
+    }
+
+    /// Orders of one hour, all within one window, and the ids of their schemas, which are the same
+    /// in every run: half of what two of the six producers write is another version.
+    fn schemas(&self, records: u32) -> (BankPlan, Vec<(SchemaRef, u32)>) {
+        let story = BankPlan::story(EventTime(0));
+        let plan = BankPlan { windows: 1, rows_per_window: records, onset_window: 0, ..story };
+        let access = RegistryAccess::open(vec![self.registry.url()]);
+        let client = Registry::start(&access, Options::default()).unwrap();
+        let orders = [SchemaRef::OrderV12, SchemaRef::OrderV13];
+        let ids = orders.map(|schema| {
+            (schema, client.register(schema.subject(), schema.text(), CALL).unwrap())
+        });
+        (plan, ids.to_vec())
+    }
+
+    fn fill(&self, plan: BankPlan, ids: &[(SchemaRef, u32)]) {
+        let (_, deployment) = self.planned("bench-fill", "fields: {}");
+        let spec = TopicSpec::records(&self.topic, PARTITIONS);
+        ensure_topics(&deployment.kafka, &[spec], &[]).unwrap();
+        let producer: BaseProducer = self
+            .client()
+            .set("linger.ms", "50")
+            .set("batch.size", "1000000")
+            .set("compression.type", var("COMPRESSION").unwrap_or_else(|_| "none".into()))
+            .create()
+            .unwrap();
+        let mut payload = Vec::new();
+        for order in Bank::new(plan).filter(|one| one.topic == TopicKind::Orders) {
+            payload.clear();
+            payload.push(0);
+            let (_, id) = ids.iter().find(|(schema, _)| *schema == order.schema).unwrap();
+            payload.extend_from_slice(&id.to_be_bytes());
+            order.write_avro(&mut payload);
+            let [(key, HeaderValue::Text(app))] = order.headers[..] else { panic!("one header") };
+            let header = Header { key, value: Some(app) };
+            let mut record = BaseRecord::to(&self.topic)
+                .key(order.key())
+                .payload(payload.as_slice())
+                .headers(OwnedHeaders::new().insert(header));
+            while let Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), again)) =
+                producer.send(record)
+            {
+                producer.poll(Duration::from_millis(10));
+                record = again;
+            }
+        }
+        producer.flush(CALL).unwrap();
+    }
+
+    /// Records the topic holds.
+    fn records(&self) -> u64 {
+        let consumer: BaseConsumer = self.client().create().unwrap();
+        let ends = (0..PARTITIONS).map(|partition| {
+            let (low, high) = consumer.fetch_watermarks(&self.topic, partition, CALL).unwrap();
+            u64::try_from(high - low).unwrap()
+        });
+        ends.sum()
+    }
+
+    /// A loop that only polls, with the prefetch settings of observe.
+    fn bare(&self, records: u64) -> Speed {
+        let cpu_before = cpu();
+        let consumer: BaseConsumer = self
+            .client()
+            .set("group.id", "bench-bare")
+            .set("enable.auto.commit", "false")
+            .set("fetch.queue.backoff.ms", "5")
+            .set("fetch.wait.max.ms", "50")
+            .set("queued.max.messages.kbytes", "65536")
+            .create()
+            .unwrap();
+        let mut list = TopicPartitionList::new();
+        for partition in 0..PARTITIONS {
+            list.add_partition_offset(&self.topic, partition, Offset::Beginning).unwrap();
+        }
+        consumer.assign(&list).unwrap();
+        let mut seen = 0;
+        let mut started = None;
+        while seen < records {
+            if let Some(message) = consumer.poll(Duration::from_millis(100)) {
+                message.unwrap();
+                started.get_or_insert_with(Instant::now);
+                seen += 1;
+            }
+        }
+        let cpu = per_record(cpu() - cpu_before, records);
+        let rate = records as f64 / started.unwrap().elapsed().as_secs_f64();
+        Speed { rate, cpu, each: Vec::new() }
+    }
+
+    /// Observe: transactions, summaries and all.
+    fn observe(&self, round: u32, fields: &str, instances: u32, records: u64) -> Speed {
+        let app = format!("bench-{}-{round}-{}", self.stamp, fields.len());
+        let committed = Arc::new(AtomicU64::new(0));
+        let shutdown = Shutdown::new();
+        let running: Vec<_> = (0..instances)
+            .map(|slot| {
+                let (plan, mut deployment) = self.planned(&app, fields);
+                deployment.slot = slot;
+                start(plan, deployment, &shutdown, &committed)
+            })
+            .collect();
+        while committed.load(Ordering::Relaxed) < records {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        shutdown.request();
+        let ended = running.into_iter().map(|(process, follower)| {
+            process.join().unwrap().unwrap();
+            follower.join().unwrap()
+        });
+        speed(&ended.collect::<Vec<_>>())
+    }
 }
 
-/// Records per second of observe: transactions, summaries and all.
-fn observe(brokers: &str, topic: &str, registry: &StandIn, how: (&str, &str, u32)) -> f64 {
-    let (app, fields, records) = how;
-    let url = registry.url();
-    let text = format!(
-        "app: {app}\nkafka: {{ bootstrap_servers: \"{brokers}\" }}\nregistry: {{ url: \"{url}\" }}\n\
-         datasets:\n  orders:\n    topic: {topic}\n    producer: {{ header: app }}\n    {fields}\n\
-         http: {{ listen: off }}\ncommit: {{ interval: 1s }}\n"
-    );
-    let (plan, deployment) = Config::parse(&text, "bench.yaml").unwrap().plan().unwrap();
+fn per_record(cpu: Duration, records: u64) -> Duration {
+    cpu.div_f64(records as f64)
+}
+
+/// A commit of an instance.
+#[derive(Clone, Copy)]
+struct Mark {
+    at: Instant,
+    cpu: Duration,
+    read: u64,
+}
+
+type Process = JoinHandle<Result<(), process::ProcessError>>;
+
+/// Starts one instance, and a thread that notes its commits since it last got its partitions.
+fn start(
+    plan: Plan,
+    deployment: Deployment,
+    shutdown: &Shutdown,
+    committed: &Arc<AtomicU64>,
+) -> (Process, JoinHandle<Vec<Mark>>) {
     let (reports, heard) = channel();
     let settings = Settings {
         stages: BTreeSet::from([StageName::Observe]),
@@ -142,27 +303,43 @@ fn observe(brokers: &str, topic: &str, registry: &StandIn, how: (&str, &str, u32
         pace: None,
         listener: Some(reports),
     };
-    let shutdown = Shutdown::new();
-    let stop = shutdown.clone();
-    let process =
-        std::thread::spawn(move || process::run(&Arc::new(plan), &deployment, &settings, &stop));
-    let mut commits = Vec::new();
-    let mut seen = 0;
+    let (stop, committed) = (shutdown.clone(), Arc::clone(committed));
+    let run = move || process::run(&Arc::new(plan), &deployment, &settings, &stop);
+    (std::thread::spawn(run), std::thread::spawn(move || follow(heard, &committed)))
+}
+
+fn follow(heard: Receiver<Report>, committed: &AtomicU64) -> Vec<Mark> {
+    let mut marks = Vec::new();
     for report in heard {
-        if let ReportKind::Committed { read, .. } = report.kind {
-            seen += read;
-            commits.push((Instant::now(), seen));
-        }
-        if seen >= u64::from(records) {
-            break;
+        match report.kind {
+            ReportKind::Assigned { .. } => marks.clear(),
+            ReportKind::Committed { read, .. } if read > 0 => {
+                committed.fetch_add(read, Ordering::Relaxed);
+                marks.push(Mark { at: Instant::now(), cpu: cpu(), read });
+            }
+            _ => {}
         }
     }
-    let [first, .., last, _] = commits.as_slice() else {
-        panic!("{} commits are too few to time: raise RECORDS", commits.len());
-    };
-    #[expect(clippy::cast_precision_loss, reason = "millions")]
-    let rate = (last.1 - first.1) as f64 / (last.0 - first.0).as_secs_f64();
-    shutdown.request();
-    process.join().unwrap().unwrap();
-    rate
+    marks
+}
+
+/// The time in which all instances were under full load: from the last of their first commits to
+/// the first of their last but one.
+fn speed(instances: &[Vec<Mark>]) -> Speed {
+    let few = "too few commits to time: raise RECORDS";
+    let from = instances.iter().map(|marks| marks.first().expect(few).at).max().unwrap();
+    let to = instances.iter().map(|marks| marks.iter().rev().nth(1).expect(few).at).min().unwrap();
+    let (mut cpu, mut each) = (Duration::ZERO, Vec::new());
+    for marks in instances {
+        let loaded: Vec<&Mark> =
+            marks.iter().filter(|mark| from <= mark.at && mark.at <= to).collect();
+        let [first, rest @ ..] = loaded.as_slice() else { panic!("{few}") };
+        let last = rest.last().expect(few);
+        let read: u64 = rest.iter().map(|mark| mark.read).sum();
+        each.push(read as f64 / (last.at - first.at).as_secs_f64());
+        // Of the whole process; with several instances by what all of them read.
+        cpu = (last.cpu - first.cpu).div_f64((last.at - first.at).as_secs_f64());
+    }
+    let rate: f64 = each.iter().sum();
+    Speed { rate, cpu: cpu.div_f64(rate), each }
 }

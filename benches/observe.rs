@@ -3,131 +3,25 @@
 //! One fixed mix of twenty fields, all watched and counted in a learnt layout: fourteen numbers,
 //! four categories, an id and a time. Three producers, two partitions, one window.
 
-#![expect(unsafe_code, reason = "a counting allocator can be written in no other way")]
 #![allow(missing_docs, reason = "criterion's macros make public items without docs")]
 
-use std::alloc::{GlobalAlloc, Layout as Memory, System};
-use std::collections::BTreeMap;
+mod allocator;
+mod mix;
+
 use std::fmt::Write as _;
 use std::hint::black_box;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use apache_avro::Schema;
 use apache_avro::reader::datum::GenericDatumReader;
-use apache_avro::types::Value;
-use apache_avro::writer::datum::GenericDatumWriter;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use driftline::config::plan::{
-    DatasetPlan, FieldSelection, Limits, Locator, Plan, TimeBounds, TimeSource,
-};
-use driftline::config::values::{ValuesKey, ValuesPlan};
-use driftline::event::layout::{Layout, LayoutUpdate};
+use driftline::event::layout::LayoutUpdate;
 use driftline::event::route::Outbox;
-use driftline::event::summary::SummaryBatch;
-use driftline::event::time::{EventTime, WindowSize};
-use driftline::event::wire::decode;
 use driftline::observe::{Observe, RegisteredSchema, SchemaAnswer, SourceRecord, Taken};
-use driftline::sketch::{FieldLayout, Sample};
+
+use mix::{NOW, Row, avro_bodies, framed, layout, plan, schema};
 
 const RECORDS: usize = 2_000;
-const NOW: i64 = 1_700_000_000_000;
-/// Not a secret: a text as long as a key.
-const KEY: &str = "0123456789abcdef0123456789abcdef";
-
-struct Counting;
-
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-
-// SAFETY: every call is handed to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, memory: Memory) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: as above.
-        unsafe { System.alloc(memory) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, memory: Memory) {
-        // SAFETY: as above.
-        unsafe { System.dealloc(pointer, memory) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, memory: Memory, size: usize) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: as above.
-        unsafe { System.realloc(pointer, memory, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-/// One record's values; a small generator, so that every run measures the same.
-struct Row {
-    id: String,
-    at: i64,
-    doubles: [f64; 8],
-    longs: [i64; 6],
-    texts: [&'static str; 4],
-}
-
-fn rows() -> Vec<Row> {
-    let mut state = 88_172_645_463_325_252_u64;
-    let mut next = move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state
-    };
-    let countries = ["DE", "FR", "AT", "CH", "NL", "BE", "LI"];
-    let channels = ["web", "shop", "phone"];
-    let statuses = ["new", "paid", "sent", "returned"];
-    let currencies = ["EUR", "CHF", "USD"];
-    (0..RECORDS)
-        .map(|i| Row {
-            id: format!("order-{:012x}", next() & 0xffff_ffff_ffff),
-            at: NOW + i as i64,
-            doubles: std::array::from_fn(|_| (next() % 1_000_000) as f64 / 97.0),
-            longs: std::array::from_fn(|j| (next() % (10_u64 << (2 * j))).cast_signed()),
-            texts: [
-                countries[(next() % 7) as usize],
-                channels[(next() % 3) as usize],
-                statuses[(next() % 4) as usize],
-                currencies[(next() % 3) as usize],
-            ],
-        })
-        .collect()
-}
-
-fn schema() -> String {
-    let mut fields = vec![
-        r#"{"name": "id", "type": "string"}"#.to_owned(),
-        r#"{"name": "at", "type": {"type": "long", "logicalType": "timestamp-millis"}}"#.to_owned(),
-    ];
-    fields.extend((0..8).map(|i| format!(r#"{{"name": "d{i}", "type": "double"}}"#)));
-    fields.extend((0..6).map(|i| format!(r#"{{"name": "l{i}", "type": "long"}}"#)));
-    fields.extend((0..4).map(|i| format!(r#"{{"name": "t{i}", "type": "string"}}"#)));
-    format!(r#"{{"type": "record", "name": "Order", "fields": [{}]}}"#, fields.join(","))
-}
-
-fn avro_bodies(rows: &[Row]) -> Vec<Vec<u8>> {
-    let schema = Schema::parse_str(&schema()).expect("valid");
-    let writer = GenericDatumWriter::builder(&schema).build().expect("valid");
-    let encode = |row: &Row| {
-        let mut fields = vec![
-            ("id".to_owned(), Value::String(row.id.clone())),
-            ("at".to_owned(), Value::TimestampMillis(row.at)),
-        ];
-        let doubles = row.doubles.iter().enumerate();
-        fields.extend(doubles.map(|(i, value)| (format!("d{i}"), Value::Double(*value))));
-        let longs = row.longs.iter().enumerate();
-        fields.extend(longs.map(|(i, value)| (format!("l{i}"), Value::Long(*value))));
-        let texts = row.texts.iter().enumerate();
-        fields.extend(texts.map(|(i, text)| (format!("t{i}"), Value::String((*text).to_owned()))));
-        writer.write_value_to_vec(Value::Record(fields)).expect("fits")
-    };
-    rows.iter().map(encode).collect()
-}
 
 fn json_bodies(rows: &[Row]) -> Vec<Vec<u8>> {
     let encode = |row: &Row| {
@@ -147,70 +41,6 @@ fn json_bodies(rows: &[Row]) -> Vec<Vec<u8>> {
     rows.iter().map(encode).collect()
 }
 
-fn plan() -> Plan {
-    let dataset = DatasetPlan {
-        name: "orders".into(),
-        topic: "orders".into(),
-        owner: None,
-        event_time: TimeSource::At(Locator::Field("at".into())),
-        producer: Some(Locator::Header("app".into())),
-        schema_version: None,
-        window: WindowSize::from_ms(3_600_000).expect("positive"),
-        lateness_ms: 60_000,
-        fields: FieldSelection::All(BTreeMap::new()),
-        quarantine_breaches: false,
-        bounds: TimeBounds { past_ms: i64::MAX, future_ms: i64::MAX },
-        definition: 1,
-    };
-    Plan {
-        app: "bench".into(),
-        datasets: [("orders".to_owned(), dataset)].into(),
-        models: BTreeMap::new(),
-        act_within_ms: 1,
-        hold_max_ms: 1,
-        values: ValuesPlan::default(),
-        max_ahead: 4,
-        limits: Limits {
-            memory_bytes: 1 << 29,
-            cells_per_window: 64,
-            fields_per_dataset: 256,
-            versions_per_dataset: 64,
-            text_bytes: 256,
-            record_bytes: 1 << 20,
-            depth: 32,
-            pending_bytes: 8 << 20,
-            prefetch_bytes: 8 << 20,
-            waiting: 1_000,
-        },
-    }
-}
-
-/// Layouts as assess would learn them from what an instance says of these records.
-fn layout(payloads: &[Vec<u8>], key: Option<&str>) -> LayoutUpdate {
-    let mut reader = Reader::new(None, key);
-    reader.read(payloads);
-    reader.observe.commit(&mut reader.out);
-    let mut samples: BTreeMap<String, Sample> = BTreeMap::new();
-    for message in &reader.out.messages {
-        if let Ok(batch) = decode::<SummaryBatch>(&message.payload) {
-            for delta in batch.samples {
-                samples.entry(delta.field).or_default().merge(&delta.sample);
-            }
-        }
-    }
-    let learn = |(path, sample): (String, Sample)| Some((path, FieldLayout::learn(&sample)?));
-    LayoutUpdate {
-        dataset: "orders".into(),
-        definition: 1,
-        closed_through: None,
-        layout: Some(Layout {
-            id: 1,
-            effective_from: EventTime(0),
-            fields: samples.into_iter().filter_map(learn).collect(),
-        }),
-    }
-}
-
 /// An instance and where it stands.
 struct Reader {
     observe: Observe,
@@ -219,10 +49,8 @@ struct Reader {
 }
 
 impl Reader {
-    fn new(layout: Option<&LayoutUpdate>, key: Option<&str>) -> Reader {
-        let mut plan = plan();
-        plan.values.key = key.and_then(ValuesKey::new);
-        let mut observe = Observe::new(Arc::new(plan));
+    fn new(layout: Option<&LayoutUpdate>) -> Reader {
+        let mut observe = Observe::new(Arc::new(plan()));
         for partition in 0..2 {
             observe.assign("orders", partition, 2, 0, "");
         }
@@ -233,7 +61,6 @@ impl Reader {
                 schema: schema(),
                 subject: None,
                 number: None,
-                tags: BTreeMap::new(),
             }),
         );
         if let Some(layout) = layout {
@@ -261,25 +88,19 @@ impl Reader {
     }
 }
 
-fn framed(bodies: &[Vec<u8>]) -> Vec<Vec<u8>> {
-    bodies.iter().map(|body| [&[0, 0, 0, 0, 1], body.as_slice()].concat()).collect()
-}
-
 fn throughput(criterion: &mut Criterion) {
-    let rows = rows();
+    let rows = mix::rows(RECORDS);
     let bodies = avro_bodies(&rows);
     let (avro, json) = (framed(&bodies), json_bodies(&rows));
-    let (learnt, keyed) = (layout(&avro, None), layout(&avro, Some(KEY)));
+    let layout = layout(&rows);
     let mut group = criterion.benchmark_group("observe");
     group.throughput(Throughput::Elements(RECORDS as u64));
-    for (name, payloads, layout, key) in [
-        ("avro, 20 fields", &avro, Some(&learnt), None),
-        ("avro, 20 fields, hashes with a key", &avro, Some(&keyed), Some(KEY)),
-        ("avro, 20 fields, learning", &avro, None, None),
-        ("json, 20 fields", &json, Some(&learnt), None),
-        ("json, 20 fields, hashes with a key", &json, Some(&keyed), Some(KEY)),
+    for (name, payloads, layout) in [
+        ("avro, 20 fields", &avro, Some(&layout)),
+        ("avro, 20 fields, learning", &avro, None),
+        ("json, 20 fields", &json, Some(&layout)),
     ] {
-        let mut reader = Reader::new(layout, key);
+        let mut reader = Reader::new(layout);
         reader.read(payloads);
         reader.observe.commit(&mut reader.out);
         group.bench_function(name, |bencher| bencher.iter(|| reader.read(payloads)));
@@ -295,7 +116,7 @@ fn throughput(criterion: &mut Criterion) {
             }
         });
     });
-    let mut reader = Reader::new(Some(&learnt), None);
+    let mut reader = Reader::new(Some(&layout));
     group.bench_function("avro, with a commit every 2000 records", |bencher| {
         bencher.iter(|| {
             reader.read(&avro);
@@ -309,26 +130,26 @@ fn throughput(criterion: &mut Criterion) {
 #[expect(clippy::print_stdout, reason = "a bench reports to its terminal")]
 /// Not timed: prints allocations by record once warm, commits between included.
 fn allocations(_: &mut Criterion) {
-    let rows = rows();
+    let rows = mix::rows(RECORDS);
     let (avro, json) = (framed(&avro_bodies(&rows)), json_bodies(&rows));
-    let layout = layout(&avro, Some(KEY));
+    let layout = layout(&rows);
     for (name, payloads) in [("avro", &avro), ("json", &json)] {
-        let mut reader = Reader::new(Some(&layout), Some(KEY));
+        let mut reader = Reader::new(Some(&layout));
         for _ in 0..2 {
             reader.read(payloads);
             reader.observe.commit(&mut reader.out);
             reader.out.clear();
         }
         reader.read(payloads);
-        let before = ALLOCATIONS.load(Ordering::Relaxed);
+        let before = allocator::calls();
         for _ in 0..50 {
             reader.read(payloads);
         }
-        let steady = ALLOCATIONS.load(Ordering::Relaxed) - before;
+        let steady = allocator::calls() - before;
         reader.observe.commit(&mut reader.out);
-        let before = ALLOCATIONS.load(Ordering::Relaxed);
+        let before = allocator::calls();
         reader.read(payloads);
-        let first = ALLOCATIONS.load(Ordering::Relaxed) - before;
+        let first = allocator::calls() - before;
         let records = 50 * RECORDS;
         println!("{name}: {steady} allocations in {records} records, {first} after a commit");
     }

@@ -134,6 +134,16 @@ impl Broker {
         sum.filter(|offset| *offset > 0).sum()
     }
 
+    /// Next offset of each partition of a topic that is written without transactions.
+    pub fn ends(&self, topic: &str) -> BTreeMap<(String, i32), i64> {
+        let consumer: BaseConsumer = self.client().create().expect("a consumer");
+        let end = |partition: i32| {
+            let (_, high) = consumer.fetch_watermarks(topic, partition, CALL).expect("watermarks");
+            ((topic.to_owned(), partition), high)
+        };
+        (0..PARTITIONS).map(end).collect()
+    }
+
     /// Where a topic's last record ends, all partitions added up. A partition's own end lies
     /// behind it by the marker of its last transaction.
     pub fn end(&self, topic: &str) -> i64 {
