@@ -24,7 +24,9 @@ use driftline::config::plan::{
 use driftline::event::layout::{Layout, LayoutUpdate};
 use driftline::event::route::Outbox;
 use driftline::event::time::{EventTime, WindowSize};
-use driftline::observe::{Observe, RegisteredSchema, SchemaAnswer, SourceRecord, Taken};
+use driftline::observe::{
+    Observe, RegisteredSchema, SchemaAnswer, SchemaLanguage, SourceRecord, Taken,
+};
 use driftline::sketch::{FieldLayout, Sample, SampleValue, category_hash};
 
 const RECORDS: usize = 2_000;
@@ -228,6 +230,7 @@ impl Reader {
             1,
             SchemaAnswer::Known(RegisteredSchema {
                 id: 1,
+                language: SchemaLanguage::Avro,
                 schema: schema(),
                 subject: None,
                 number: None,

@@ -23,6 +23,7 @@ mod quiet;
 mod reader;
 mod report;
 mod restore;
+mod schema_waits;
 mod send;
 mod set_aside;
 mod setup;

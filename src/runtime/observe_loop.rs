@@ -20,6 +20,7 @@ use super::member::{IdleTimer, Member, Polled};
 use super::reader::Reader;
 use super::report::ReportKind;
 use super::restore::Restorer;
+use super::schema_waits::{SchemaWaits, Wait};
 use super::send::Batch;
 use super::set_aside::{SetAside, WaitsFor, hand_in};
 use super::setup::Setup;
@@ -27,7 +28,7 @@ use super::transaction::{Committed, Writer, WriterSettings, offsets};
 use crate::config::plan::Plan;
 use crate::event::progress::Progress;
 use crate::event::route::{Outbox, Route};
-use crate::observe::{Observe, SchemaAnswer, Taken};
+use crate::observe::{Observe, SchemaAnswer, SchemaKey, Taken};
 use crate::registry::SchemaSource;
 
 /// Its name in groups, metrics and logs.
@@ -45,6 +46,7 @@ struct ObserveLoop<'a> {
     writer: Writer,
     layouts: Layouts,
     schemas: Option<SchemaSource>,
+    schema_waits: SchemaWaits,
     set_aside: SetAside,
     /// Partitions at their end, by topic.
     ends: BTreeMap<String, BTreeSet<i32>>,
@@ -88,6 +90,7 @@ pub(super) fn run(
         writer,
         layouts,
         schemas,
+        schema_waits: SchemaWaits::new(Instant::now()),
         set_aside: SetAside::default(),
         ends: BTreeMap::new(),
         starts: BTreeMap::new(),
@@ -219,10 +222,13 @@ impl ObserveLoop<'_> {
                     self.read += 1;
                     let waits_for = match hand_in(&mut self.observe, &message, &mut self.out) {
                         Taken::Done => {
+                            if self.observe.set_aside_bytes() >= self.setup.pending_bytes {
+                                return Ok(());
+                            }
                             wait = Duration::ZERO;
                             continue;
                         }
-                        Taken::NeedSchema(id) => WaitsFor::Schema(id),
+                        Taken::NeedSchema(key) => WaitsFor::Schema(key),
                         Taken::Ahead => WaitsFor::Layout,
                     };
                     let message = message.detach();
@@ -241,15 +247,19 @@ impl ObserveLoop<'_> {
     }
 
     fn set_aside(&mut self, message: rdkafka::message::OwnedMessage, waits_for: WaitsFor) {
+        let place = (message.topic().to_owned(), message.partition());
+        if let WaitsFor::Schema(key) = waits_for
+            && !self.ask(&place, key)
+            && hand_in(&mut self.observe, &message, &mut self.out) == Taken::Done
+        {
+            return;
+        }
         let mut list = TopicPartitionList::new();
         list.add_partition(message.topic(), message.partition());
         if let Err(error) = self.member.consumer.pause(&list) {
             tracing::warn!(stage = NAME, %error, "pause");
         }
         self.set_aside.insert(message, waits_for);
-        if let WaitsFor::Schema(id) = waits_for {
-            self.ask(id);
-        }
         self.report_waiting();
     }
 
@@ -258,21 +268,40 @@ impl ObserveLoop<'_> {
         self.setup.report(NAME, ReportKind::Waiting { schema, layout });
     }
 
-    fn ask(&mut self, id: u32) {
-        if let Some(schemas) = &mut self.schemas {
-            schemas.request(id);
-        } else {
+    /// Asks for a schema; whether the partition has to wait. Where not, observe has an answer.
+    fn ask(&mut self, place: &Place, key: SchemaKey) -> bool {
+        let Some(schemas) = &mut self.schemas else {
             let why = "no registry is configured".to_owned();
-            self.observe.schema(id, SchemaAnswer::Unreadable(why));
-            self.hand_in_again(WaitsFor::Schema(id));
+            self.observe.schema(key, SchemaAnswer::Unreadable(why));
+            return false;
+        };
+        match self.schema_waits.wait(place, schemas.pending(), Instant::now()) {
+            Wait::For(patience) => {
+                schemas.request(key, patience);
+                true
+            }
+            Wait::No => {
+                schemas.request(key, Duration::ZERO);
+                self.observe.schema(key, SchemaAnswer::Unknown);
+                false
+            }
         }
     }
 
     fn take_answers(&mut self) {
+        let now = Instant::now();
+        if self.schema_waits.doubts(now) {
+            self.observe.forget_useless_schemas();
+        }
         let Some(schemas) = &mut self.schemas else { return };
-        for (id, answer) in schemas.poll() {
-            self.observe.schema(id, answer);
-            self.hand_in_again(WaitsFor::Schema(id));
+        for (key, answer) in schemas.poll() {
+            if answer == SchemaAnswer::Unknown {
+                for place in self.set_aside.waiting_for(key) {
+                    self.schema_waits.missing(place, now);
+                }
+            }
+            self.observe.schema(key, answer);
+            self.hand_in_again(WaitsFor::Schema(key));
         }
     }
 
@@ -299,8 +328,10 @@ impl ObserveLoop<'_> {
             }
             self.report_waiting();
         }
-        for id in asked {
-            self.ask(id);
+        for (place, key) in asked {
+            if !self.ask(&place, key) {
+                self.hand_in_again(WaitsFor::Schema(key));
+            }
         }
     }
 

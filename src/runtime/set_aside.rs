@@ -7,19 +7,16 @@ use std::collections::BTreeMap;
 use rdkafka::Message;
 use rdkafka::message::{Headers, OwnedMessage};
 
-use crate::observe::{Observe, SourceRecord, Taken};
+use crate::observe::{Observe, SOURCE_HEADERS_MAX, SchemaKey, SourceRecord, Taken};
 
 use super::group::Place;
 use crate::event::route::Outbox;
 
-/// Headers handed on; more are not looked at.
-const HEADERS_MAX: usize = 16;
-
 /// What a record waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum WaitsFor {
-    /// A schema of this id.
-    Schema(u32),
+    /// This schema.
+    Schema(SchemaKey),
     /// News of layouts.
     Layout,
 }
@@ -48,6 +45,12 @@ impl SetAside {
         self.records.insert(place, (message, waits_for));
     }
 
+    /// Partitions that wait for a schema.
+    pub(super) fn waiting_for(&self, key: SchemaKey) -> impl Iterator<Item = &Place> {
+        let all = self.records.iter();
+        all.filter(move |(_, (_, waits))| *waits == WaitsFor::Schema(key)).map(|(place, _)| place)
+    }
+
     /// Partitions waiting for a schema, and for a layout.
     pub(super) fn counts(&self) -> (usize, usize) {
         let all = self.records.len();
@@ -56,13 +59,13 @@ impl SetAside {
     }
 
     /// Hands records that waited for this in again; returns the partitions that may go on, and
-    /// the schemas still asked for.
+    /// those that need another schema.
     pub(super) fn hand_in_again(
         &mut self,
         came: WaitsFor,
         observe: &mut Observe,
         out: &mut Outbox,
-    ) -> (Vec<Place>, Vec<u32>) {
+    ) -> (Vec<Place>, Vec<(Place, SchemaKey)>) {
         let (mut free, mut asked) = (Vec::new(), Vec::new());
         for (place, (message, waits_for)) in &mut self.records {
             if *waits_for != came {
@@ -71,9 +74,9 @@ impl SetAside {
             match hand_in(observe, message, out) {
                 Taken::Done => free.push(place.clone()),
                 Taken::Ahead => *waits_for = WaitsFor::Layout,
-                Taken::NeedSchema(id) => {
-                    *waits_for = WaitsFor::Schema(id);
-                    asked.push(id);
+                Taken::NeedSchema(key) => {
+                    *waits_for = WaitsFor::Schema(key);
+                    asked.push((place.clone(), key));
                 }
             }
         }
@@ -84,13 +87,11 @@ impl SetAside {
     }
 }
 
-/// Hands a message to observe, with at most [`HEADERS_MAX`] headers where it looks at any.
+/// Hands a message to observe, with at most [`SOURCE_HEADERS_MAX`] headers.
 pub(super) fn hand_in<M: Message>(observe: &mut Observe, message: &M, out: &mut Outbox) -> Taken {
-    let mut headers: [(&str, &[u8]); HEADERS_MAX] = [("", &[]); HEADERS_MAX];
+    let mut headers: [(&str, &[u8]); SOURCE_HEADERS_MAX] = [("", &[]); SOURCE_HEADERS_MAX];
     let mut count = 0;
-    if let Some(given) = message.headers()
-        && observe.wants_headers(message.topic())
-    {
+    if let Some(given) = message.headers() {
         for (slot, header) in headers.iter_mut().zip(given.iter()) {
             *slot = (header.key, header.value.unwrap_or_default());
             count += 1;
