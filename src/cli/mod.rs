@@ -13,6 +13,7 @@ mod demo;
 mod events;
 mod exit;
 mod logging;
+mod redrive;
 mod replay;
 mod report;
 mod run;
@@ -41,6 +42,7 @@ enum Verb {
     Check(check::Check),
     Demo(demo::DemoArgs),
     Events(events::EventsArgs),
+    Redrive(redrive::RedriveArgs),
     Replay(Box<replay::ReplayArgs>),
     Run(run::RunArgs),
     Schema(schema::SchemaArgs),
@@ -56,6 +58,8 @@ Examples:
   driftline replay orders.csv      say what history would have been told
   driftline watch --brokers HOST --topic orders
                                    look at live topics, writing nothing
+  driftline redrive --config drift.yaml --reason unknown_schema
+                                   drive records that were set aside in again
   driftline schema config          print the JSON Schema of the configuration
 
 Exit codes:
@@ -89,6 +93,7 @@ fn run(verb: &Verb) -> Exit {
         Verb::Check(args) => check::run(args),
         Verb::Demo(args) => demo::run(args),
         Verb::Events(args) => events::run(args),
+        Verb::Redrive(args) => redrive::run(args),
         Verb::Replay(args) => replay::run(args),
         Verb::Run(args) => run::run(args),
         Verb::Schema(args) => schema::run(args),

@@ -50,7 +50,7 @@ pub use avro::{
 };
 pub use framing::{DecodeError, DecodeLimits, Framed, SCHEMA_HEADER, recycle};
 pub use json::JsonPlan;
-pub use quarantine::OWN as QUARANTINE_HEADERS;
+pub use quarantine::{OWN as QUARANTINE_HEADERS, REASONS};
 pub use record::{SOURCE_HEADERS_MAX, SourceRecord};
 pub use slot::Slot;
 

@@ -6,6 +6,30 @@ use crate::event::route::{Outgoing, Route};
 /// Begins the names of the headers that say what became of a record.
 pub const OWN: &str = "driftline.";
 
+/// All reasons for which records are set aside.
+pub const REASONS: &[&str] = &[
+    "bad_branch",
+    "bad_bool",
+    "bad_decimal",
+    "bad_enum",
+    "bad_json",
+    "bad_length",
+    "bad_magic",
+    "bad_schema_header",
+    "bad_utf8",
+    "bad_varint",
+    "contract",
+    "event_time",
+    "missing_id",
+    "missing_label",
+    "oversized",
+    "too_deep",
+    "trailing_bytes",
+    "truncated",
+    "unknown_schema",
+    "unreadable_schema",
+];
+
 /// Most bytes of one message: a broker takes 1 MiB with everything around it, and one record that
 /// it refuses would hold up all others of its commit.
 const MESSAGE_BYTES: usize = 900 << 10;
@@ -22,6 +46,7 @@ pub(super) struct Trouble {
 impl Trouble {
     /// Trouble with something to add.
     pub(super) fn new(reason: &'static str, detail: String) -> Trouble {
+        debug_assert!(REASONS.contains(&reason), "{reason} is not in the list of reasons");
         Trouble { reason, detail }
     }
 }
