@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::topic::TopicSample;
 use crate::observe::{
-    AvroPlan, DecodeLimits, Framed, JsonPlan, SCHEMA_HEADER, SchemaKey, SchemaLanguage, Slot,
-    SourceRecord,
+    AvroPlan, DecodeLimits, FoundKind, Framed, JsonPlan, SCHEMA_HEADER, SchemaKey, SchemaLanguage,
+    Slot, SourceRecord,
 };
 
 /// Fields looked at; more cannot all be candidates.
@@ -63,10 +63,11 @@ impl Sampler {
         let paths = &mut self.paths;
         let written = match language {
             SchemaLanguage::Json => Written::Json,
-            SchemaLanguage::Avro => {
-                AvroPlan::parse(text, &mut |found| paths.slot(&found.schema.path))
-                    .map_or(Written::Unreadable, |plan| Written::Avro(Box::new(plan)))
-            }
+            SchemaLanguage::Avro => AvroPlan::parse(text, &mut |found| match found.kind {
+                FoundKind::Length => None,
+                _ => paths.slot(&found.schema.path),
+            })
+            .map_or(Written::Unreadable, |plan| Written::Avro(Box::new(plan))),
         };
         self.schemas.insert(key.into(), written);
     }

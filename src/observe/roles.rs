@@ -29,6 +29,11 @@ impl Paths {
         }
     }
 
+    /// Paths with their slots, in path order.
+    pub(super) fn all(&self) -> impl Iterator<Item = (&str, usize)> {
+        self.slots.iter().map(|(path, slot)| (path.as_str(), *slot))
+    }
+
     /// The slot a path has.
     pub(super) fn known(&self, path: &str) -> Option<usize> {
         self.slots.get(path).copied()

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use apache_avro::Schema;
 
 use super::answer::{RegisteredSchema, SchemaAnswer, SchemaKey, SchemaLanguage};
-use super::avro::{self, AvroPlan, CompileError, FoundField};
+use super::avro::{self, AvroPlan, CompileError, FoundField, FoundKind};
 use super::dataset::Dataset;
 use super::quarantine::Trouble;
 use super::roles::{Paths, Role};
@@ -208,8 +208,11 @@ pub(super) fn compile(
     datasets: &mut [Dataset],
 ) -> Result<TopicPlan, Trouble> {
     let mut uses = vec![Vec::new(); roles.len()];
-    let mut want =
-        |found: &FoundField| watch(&found.schema.path, (roles, &mut *paths), &mut *datasets);
+    let mut want = |found: &FoundField| match found.kind {
+        // Watched where configuration names it: then it has its slot.
+        FoundKind::Length => paths.known(&found.schema.path),
+        _ => watch(&found.schema.path, (roles, &mut *paths), &mut *datasets),
+    };
     let avro = match &schema.avro {
         None => None,
         Some(avro) => Some(AvroPlan::compile(avro, &mut want).map_err(|error| {

@@ -60,13 +60,17 @@ impl From<DecodeError> for Answer {
 impl Topic {
     /// A topic none of whose records have been seen.
     pub(super) fn new(resolved: TopicRoles, limits: &Limits) -> Topic {
+        let mut json = JsonPlan::new();
+        for (path, slot) in resolved.paths.all() {
+            json.count(path, slot);
+        }
         Topic {
             name: resolved.name,
             roles: resolved.roles,
             partitions: BTreeMap::new(),
             plans: Plans::new(limits.versions_per_dataset),
             paths: resolved.paths,
-            json: JsonPlan::new(),
+            json,
             limits: DecodeLimits {
                 // Ids and times must be whole; categories are cut where they are counted.
                 text_bytes: limits.record_bytes,

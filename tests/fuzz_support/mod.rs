@@ -75,11 +75,19 @@ pub fn fuzz(name: &str, seeds: Vec<Vec<u8>>, words: &[&str], target: impl Fn(&[u
     }
     let mut mutator = Mutator::new(seed, words);
     let (executions, time) = length();
+    // A stack that overflows takes the process with it: by hand, the input at work is in a file.
+    let last = (executions > EXECUTIONS).then(|| std::env::temp_dir().join(format!("fuzz-{name}")));
+    if let Some(last) = &last {
+        println!("{name}: the input at work is in {}", last.display());
+    }
     let started = Instant::now();
     let mut done = 0;
     while done < executions && started.elapsed() < time {
         let mut input = mutator.of(&pool);
         input.truncate(BYTES_MAX);
+        if let Some(last) = &last {
+            std::fs::write(last, &input).unwrap();
+        }
         let is_new = said.insert(check(name, seed, &input, &target));
         if is_new && pool.len() < POOL_MAX {
             pool.push(input);

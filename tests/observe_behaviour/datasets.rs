@@ -99,6 +99,42 @@ fn json_under_a_registered_json_schema_has_its_version() {
 }
 
 #[test]
+fn how_many_items_there_are_is_a_number_where_configuration_names_it() {
+    let at_least_one = FieldPlan { min: Some(1.0), ..FieldPlan::default() };
+    let fields = named(&[("items[#]", at_least_one), ("tags{#}", FieldPlan::default())]);
+    let dataset = driftline::config::plan::DatasetPlan { fields, ..orders() };
+    let mut run = Run::new(plan(&[dataset], &[]), 1);
+    let schema = r#"{"type": "record", "name": "R", "fields": [
+        {"name": "at", "type": "long"},
+        {"name": "items", "type": ["null", {"type": "array", "items": "string"}]},
+        {"name": "other", "type": {"type": "array", "items": "int"}}]}"#;
+    let answer = RegisteredSchema {
+        id: 9,
+        language: SchemaLanguage::Avro,
+        schema: schema.into(),
+        subject: None,
+        number: None,
+    };
+    run.observe.schema(9, SchemaAnswer::Known(answer));
+    for body in [&[10, 2, 4, 2, b'a', 2, b'b', 0, 0][..], &[10, 2, 0, 0], &[10, 0, 0]] {
+        let payload = [&[0, 0, 0, 0, 9], body].concat();
+        run.take(&Input { payload: Some(payload), ..json("orders", "") });
+    }
+    run.take(&json("orders", r#"{"at": 5, "items": [1, 2, 3], "tags": {"x": 1}}"#));
+
+    let told = run.told();
+    let items = told.field("items[#]");
+    let counters = items.counters;
+    assert_eq!((counters.present, counters.null, counters.zero), (3, 1, 1));
+    assert_eq!((counters.breach, items.histogram.total()), (1, 2));
+    let tags = told.field("tags{#}").counters;
+    assert_eq!((tags.present, tags.absent), (1, 3));
+    let paths = told.summaries.iter().flat_map(|(_, batch)| &batch.datasets);
+    let mut fields = paths.flat_map(|delta| &delta.cells).flat_map(|cell| &cell.fields);
+    assert!(fields.all(|(path, _)| path != "other[#]"), "nobody asked for it");
+}
+
+#[test]
 fn a_guid_in_a_header_names_the_schema_and_cells_have_its_id() {
     let mut run = Run::new(plan(&[orders()], &[]), 1);
     let guid = 0x0123_4567_89ab_cdef_0123_4567_89ab_cdef_u128;
