@@ -155,11 +155,10 @@ mod tests {
 
     #[test]
     fn a_message_that_says_too_little_is_passed_over() {
-        for missing in 0..SAID.len() - 1 {
-            let mut said = SAID.to_vec();
-            said.remove(missing);
+        for (name, _) in SAID.iter().filter(|(name, _)| *name != "driftline.key_bytes") {
+            let said: Vec<_> = SAID.into_iter().filter(|(known, _)| known != name).collect();
             let message = message(Some(b"key"), b"value", &said);
-            assert!(SetAsideRecord::of(&message).is_none(), "{}", SAID[missing].0);
+            assert!(SetAsideRecord::of(&message).is_none(), "{name}");
         }
     }
 }

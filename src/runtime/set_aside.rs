@@ -4,13 +4,10 @@
 
 use std::collections::BTreeMap;
 
-use rdkafka::Message;
-use rdkafka::message::{Headers, OwnedMessage};
-
-use crate::observe::{Observe, SOURCE_HEADERS_MAX, SchemaKey, SourceRecord, Taken};
-
+use super::ffi::Fetched;
 use super::group::Place;
 use crate::event::route::Outbox;
+use crate::observe::{Observe, SOURCE_HEADERS_MAX, SchemaKey, SourceRecord, Taken};
 
 /// What a record waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +21,7 @@ pub(super) enum WaitsFor {
 /// The records that wait.
 #[derive(Debug, Default)]
 pub(super) struct SetAside {
-    records: BTreeMap<Place, (OwnedMessage, WaitsFor)>,
+    records: BTreeMap<Place, (Kept, WaitsFor)>,
 }
 
 impl SetAside {
@@ -40,9 +37,9 @@ impl SetAside {
         self.records.keys().any(|(held, number)| held == topic && *number == partition)
     }
 
-    pub(super) fn insert(&mut self, message: OwnedMessage, waits_for: WaitsFor) {
-        let place = (message.topic().to_owned(), message.partition());
-        self.records.insert(place, (message, waits_for));
+    pub(super) fn insert(&mut self, record: Kept, waits_for: WaitsFor) {
+        let place = (record.topic.clone(), record.partition);
+        self.records.insert(place, (record, waits_for));
     }
 
     /// Partitions that wait for a schema.
@@ -58,21 +55,20 @@ impl SetAside {
         (all - layouts, layouts)
     }
 
-    /// Hands records that waited for this in again; returns the partitions that may go on, and
-    /// those that need another schema.
+    /// Hands records that waited for this in again.
     pub(super) fn hand_in_again(
         &mut self,
         came: WaitsFor,
         observe: &mut Observe,
         out: &mut Outbox,
-    ) -> (Vec<Place>, Vec<(Place, SchemaKey)>) {
-        let (mut free, mut asked) = (Vec::new(), Vec::new());
-        for (place, (message, waits_for)) in &mut self.records {
+    ) -> HandedIn {
+        let HandedIn { mut free, mut asked } = HandedIn::default();
+        for (place, (record, waits_for)) in &mut self.records {
             if *waits_for != came {
                 continue;
             }
-            match hand_in(observe, message, out) {
-                Taken::Done => free.push(place.clone()),
+            match record.hand_in(observe, out) {
+                Taken::Done => free.push((place.clone(), record.offset + 1)),
                 Taken::Ahead => *waits_for = WaitsFor::Layout,
                 Taken::NeedSchema(key) => {
                     *waits_for = WaitsFor::Schema(key);
@@ -80,31 +76,111 @@ impl SetAside {
                 }
             }
         }
-        for place in &free {
+        for (place, _) in &free {
             self.records.remove(place);
         }
-        (free, asked)
+        HandedIn { free, asked }
     }
 }
 
-/// Hands a message to observe, with at most [`SOURCE_HEADERS_MAX`] headers.
-pub(super) fn hand_in<M: Message>(observe: &mut Observe, message: &M, out: &mut Outbox) -> Taken {
-    let mut headers: [(&str, &[u8]); SOURCE_HEADERS_MAX] = [("", &[]); SOURCE_HEADERS_MAX];
-    let mut count = 0;
-    if let Some(given) = message.headers() {
-        for (slot, header) in headers.iter_mut().zip(given.iter()) {
-            *slot = (header.key, header.value.unwrap_or_default());
-            count += 1;
+/// What came of records that were handed in again.
+#[derive(Debug, Default)]
+pub(super) struct HandedIn {
+    /// Partitions that may go on, each with its next offset.
+    pub(super) free: Vec<(Place, i64)>,
+    /// Partitions that need another schema.
+    pub(super) asked: Vec<(Place, SchemaKey)>,
+}
+
+/// A record with bytes of its own.
+#[derive(Debug)]
+pub(super) struct Kept {
+    topic: String,
+    partition: i32,
+    offset: i64,
+    timestamp_ms: i64,
+    key: Option<Vec<u8>>,
+    payload: Option<Vec<u8>>,
+    headers: Vec<(String, Vec<u8>)>,
+}
+
+impl Kept {
+    pub(super) fn new(record: &SourceRecord<'_>) -> Kept {
+        let headers = record.headers.iter();
+        Kept {
+            topic: record.topic.to_owned(),
+            partition: record.partition,
+            offset: record.offset,
+            timestamp_ms: record.timestamp_ms,
+            key: record.key.map(<[u8]>::to_vec),
+            payload: record.payload.map(<[u8]>::to_vec),
+            headers: headers.map(|(name, value)| ((*name).to_owned(), value.to_vec())).collect(),
         }
     }
+
+    pub(super) fn place(&self) -> (&str, i32) {
+        (&self.topic, self.partition)
+    }
+
+    pub(super) fn hand_in(&self, observe: &mut Observe, out: &mut Outbox) -> Taken {
+        let headers: Vec<(&str, &[u8])> =
+            self.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
+        let record = SourceRecord {
+            topic: &self.topic,
+            partition: self.partition,
+            offset: self.offset,
+            timestamp_ms: self.timestamp_ms,
+            key: self.key.as_deref(),
+            payload: self.payload.as_deref(),
+            headers: &headers,
+        };
+        observe.record(&record, out)
+    }
+}
+
+/// Hands what was fetched of a topic to observe, with at most [`SOURCE_HEADERS_MAX`] headers: one
+/// of them may name the schema. Gives it back as it has to be kept when it has to wait.
+pub(super) fn hand_in<'b>(
+    observe: &mut Observe,
+    fetched: &Fetched<'b>,
+    seen: &mut Seen<'b>,
+    out: &mut Outbox,
+) -> Option<(Kept, WaitsFor)> {
+    seen.look(fetched);
+    let Seen { topic, headers, .. } = seen;
+    let count = fetched.headers(headers);
     let record = SourceRecord {
-        topic: message.topic(),
-        partition: message.partition(),
-        offset: message.offset(),
-        timestamp_ms: message.timestamp().to_millis().unwrap_or(-1),
-        key: message.key(),
-        payload: message.payload(),
+        topic,
+        partition: fetched.partition(),
+        offset: fetched.offset(),
+        timestamp_ms: fetched.timestamp_ms(),
+        key: fetched.key(),
+        payload: fetched.payload(),
         headers: &headers[..count],
     };
-    observe.record(&record, out)
+    let waits_for = match observe.record(&record, out) {
+        Taken::Done => return None,
+        Taken::NeedSchema(key) => WaitsFor::Schema(key),
+        Taken::Ahead => WaitsFor::Layout,
+    };
+    Some((Kept::new(&record), waits_for))
+}
+
+/// What is the same for all records of a topic, looked up once for those that lie side by side in
+/// a batch, and room for headers.
+#[derive(Debug, Default)]
+pub(super) struct Seen<'b> {
+    handle: usize,
+    topic: &'b str,
+    headers: [(&'b str, &'b [u8]); SOURCE_HEADERS_MAX],
+}
+
+impl<'b> Seen<'b> {
+    fn look(&mut self, fetched: &Fetched<'b>) {
+        let handle = fetched.topic_handle();
+        if handle != self.handle {
+            self.handle = handle;
+            self.topic = fetched.topic();
+        }
+    }
 }

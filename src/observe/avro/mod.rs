@@ -11,8 +11,8 @@
 //! *Unions.* The branch taken fills its paths and the paths of the others stay absent; the null
 //! branch makes every path below null. Records of several branches share the paths they both have.
 //!
-//! *Arrays and maps.* How many items `tags` has goes to the path `tags[#]` (`tags{#}` for a map) when
-//! someone watches it; null and absent are as for a scalar. The items themselves are skipped.
+//! *Arrays and maps.* How many items `tags` has goes to the path `tags[#]` (`tags{#}` for a map)
+//! when someone watches it; null and absent are as for a scalar. The items are skipped.
 
 mod cursor;
 mod emit;
@@ -125,8 +125,8 @@ pub struct AvroPlan {
 
 impl AvroPlan {
     /// Compiles a writer schema. `want` is asked about each scalar path and each length in schema
-    /// order and answers with the slot its values go to, or `None` for a path nobody watches. Several paths
-    /// may share a slot: the last one written counts.
+    /// order and answers with the slot its values go to, or `None` for a path nobody watches.
+    /// Several paths may share a slot: the last one written counts.
     ///
     /// # Errors
     /// [`CompileError`]; it does not depend on what `want` answers.
