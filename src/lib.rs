@@ -67,6 +67,7 @@
 //! 3. **A stage cannot fail.** `step` returns nothing. Bad bytes are a counted outcome with a
 //!    place to go; a broken assumption is a panic that ends the process, which starts again from
 //!    what is committed. `bytes_that_do_not_decode_are_set_aside`,
+//!    `bombs_are_set_aside_and_cost_next_to_nothing`, `ever_new_schemas_never_stall_a_partition`,
 //!    `message_that_cannot_be_read_is_noted_and_passed_over`, `damaged_messages_never_panic`,
 //!    `every_cut_is_truncated_and_no_flip_panics`.
 //! 4. **Each record has one outcome**, however many roles its topic plays, and the outcomes of a
@@ -74,7 +75,8 @@
 //!    `a_record_one_role_cannot_use_counts_for_none`.
 //! 5. **Offsets, state and output move together**, in one transaction.
 //!    `every_input_counts_once_under_kill_9`, `a_fenced_producer_is_replaced_and_nothing_is_lost`,
-//!    `killed_at_random_it_loses_nothing_doubles_nothing_and_says_the_same`.
+//!    `killed_at_random_it_loses_nothing_doubles_nothing_and_says_the_same`,
+//!    `each_record_is_driven_in_once_as_it_was_however_often_it_is_asked_for`.
 //! 6. **The ledger is checked and never trusted to filter.** Ranges of a source partition follow
 //!    each other without gap or overlap; where they do not, it is said.
 //!    `the_ledger_has_no_gap_over_a_stop_and_a_start`, `gap_and_overlap_are_named`,
@@ -99,6 +101,8 @@
 //!     `fields_beyond_the_limit_are_counted_as_unwatched`,
 //!     `beyond_the_limit_a_part_of_the_ids_is_kept_and_stays_kept_after_a_crash`,
 //!     `an_oversized_record_is_set_aside_cut`, `cache_is_bounded`,
+//!     `ever_new_producers_are_added_together_in_bounded_memory`,
+//!     `records_set_aside_ask_for_a_commit_before_they_fill_memory`,
 //!     `a_bomb_of_keys_fields_and_ids_stays_within_the_memory_limit`.
 //! 11. **No rows are kept.** Of values there are counts in bins, and texts only as far as a field's
 //!     policy allows. `texts_are_kept_as_the_policy_says`, `a_long_text_is_never_kept`,
@@ -124,7 +128,8 @@
 //! - **Async on the record path.** A loop is a thread; tokio is for HTTP, signals and the registry.
 //! - **Retraining or blocking anything.** Driftline asks, and services or people act.
 //!
-//! Not there yet, each with a room to go to: segments and GUID framing ([`observe`]); seasons,
+//! Not there yet, each with a room to go to: segments, items of arrays and maps, versions of plain
+//! JSON by its shape ([`observe`]); seasons,
 //! distinct counts and early contrasts before a window closes ([`assess`], [`sketch`]); model
 //! versions, thresholds and label pipelines as causes, gates, a policy language ([`decide`]);
 //! lineage events ([`publish`]); pages ([`serve`]).
@@ -153,6 +158,13 @@
 //! - Counts under another definition of a dataset are counted and passed over; they do not drain.
 //! - Without a key of values, what a field has beyond 64 of them is not hashed but left out: an
 //!   unkeyed hash can be guessed, and a key made up by a process would differ from the next one's.
+//! - Plain JSON without a configured version has the version `none`. The paths that nearly all rows
+//!   have depend on which rows were read, and instances of observe share no memory: a version by
+//!   shape would have to be learnt by assess and sent out like a layout, or the same record would
+//!   have two versions.
+//! - "There is no such schema" is believed after a wait of 10 s, once in ten minutes and partition,
+//!   and after eight such names without asking: a record of a new schema among them can be set
+//!   aside, and driven in again.
 //! - Predictions and outcomes are not paced against each other in reading; the join's limit bounds
 //!   what that can cost.
 

@@ -83,9 +83,11 @@ pub(crate) fn state_bytes<T: Serialize>(value: &T) -> Vec<u8> {
 /// The key or value in `bytes`; `what` names it in the error.
 pub(crate) fn state_value<T: DeserializeOwned>(bytes: &[u8], what: &str) -> Result<T, String> {
     match bytes {
-        [STATE_VERSION, body @ ..] => {
-            postcard::from_bytes(body).map_err(|error| format!("{what} does not decode: {error}"))
-        }
+        [STATE_VERSION, body @ ..] => match postcard::take_from_bytes(body) {
+            Ok((value, [])) => Ok(value),
+            Ok((_, rest)) => Err(format!("{what} is followed by {} bytes", rest.len())),
+            Err(error) => Err(format!("{what} does not decode: {error}")),
+        },
         [version, ..] => {
             Err(format!("{what} has version {version}, this build reads version {STATE_VERSION}"))
         }

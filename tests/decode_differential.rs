@@ -247,7 +247,10 @@ fn is(expected: Slot<'static>) -> Check {
 /// Every path below a kind, and whether it is a scalar's.
 fn paths_of(kind: &Kind, path: &str, out: &mut Vec<(String, bool)>) {
     match kind {
-        Kind::Array(_) | Kind::Map(_) => out.push((path.to_owned(), false)),
+        Kind::Array(_) | Kind::Map(_) => {
+            out.push((path.to_owned(), false));
+            out.push((length_of(kind, path), true));
+        }
         Kind::Record(fields) => {
             for (index, field) in fields.iter().enumerate() {
                 paths_of(field, &join(path, &format!("f{index}")), out);
@@ -263,6 +266,10 @@ fn paths_of(kind: &Kind, path: &str, out: &mut Vec<(String, bool)>) {
     }
 }
 
+fn length_of(kind: &Kind, path: &str) -> String {
+    format!("{path}{}", if matches!(kind, Kind::Map(_)) { "{#}" } else { "[#]" })
+}
+
 fn join(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }
@@ -271,7 +278,15 @@ fn join(path: &str, name: &str) -> String {
 fn expect(kind: &Kind, value: &Value, path: &str, out: &mut Vec<(String, Check)>) {
     match (kind, value) {
         // Watched where another branch has a scalar at the same path.
-        (Kind::Array(_) | Kind::Map(_), _) => out.push((path.to_owned(), is(Slot::Composite))),
+        (Kind::Array(_) | Kind::Map(_), value) => {
+            out.push((path.to_owned(), is(Slot::Composite)));
+            let count = match value {
+                Value::Array(items) => items.len(),
+                Value::Map(entries) => entries.len(),
+                other => panic!("{other:?}"),
+            };
+            out.push((length_of(kind, path), is(Slot::Integer(count as i64))));
+        }
         (Kind::Record(fields), Value::Record(values)) => {
             for (field, (name, inside)) in fields.iter().zip(values) {
                 expect(field, inside, &join(path, name), out);

@@ -13,6 +13,7 @@ mod demo;
 mod events;
 mod exit;
 mod logging;
+mod redrive;
 mod replay;
 mod report;
 mod rewind;
@@ -44,6 +45,7 @@ enum Verb {
     Check(check::Check),
     Demo(demo::DemoArgs),
     Events(events::EventsArgs),
+    Redrive(redrive::RedriveArgs),
     Replay(Box<replay::ReplayArgs>),
     Rewind(rewind::RewindArgs),
     Run(run::RunArgs),
@@ -66,6 +68,8 @@ Examples:
                                    compute the ledger again from the topics
   driftline rewind --config drift.yaml --to 2026-11-24T08:00:00Z
                                    go back in time on purpose
+  driftline redrive --config drift.yaml --reason unknown_schema
+                                   drive records that were set aside in again
   driftline schema config          print the JSON Schema of the configuration
   driftline topics --config drift.yaml --format kafka-acls
                                    print the topics it needs and the rights to them
@@ -101,6 +105,7 @@ fn run(verb: &Verb) -> Exit {
         Verb::Check(args) => check::run(args),
         Verb::Demo(args) => demo::run(args),
         Verb::Events(args) => events::run(args),
+        Verb::Redrive(args) => redrive::run(args),
         Verb::Replay(args) => replay::run(args),
         Verb::Rewind(args) => rewind::run(args),
         Verb::Run(args) => run::run(args),

@@ -12,6 +12,10 @@ use serde_saphyr::{Location, Spanned};
 
 use super::error::Problem;
 
+/// Deepest nesting read: twice what a configuration can mean. Each level takes tens of kilobytes of
+/// stack in a debug build, and threads have two megabytes.
+const DEPTH_MAX: usize = 16;
+
 /// A value and where it is written. *Units* of places: bytes.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Node {
@@ -60,6 +64,7 @@ impl Node {
             leading_zero_numbers_as_strings: true,
             underscored_numbers_as_strings: true,
             with_snippet: false,
+            budget: serde_saphyr::budget! { max_depth: DEPTH_MAX },
         };
         match serde_saphyr::from_str_with_options::<Spanned<Raw>>(text, options) {
             Ok(root) => Ok(root.into()),

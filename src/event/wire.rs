@@ -113,6 +113,10 @@ pub fn decode<M: Wire>(bytes: &[u8]) -> Result<M, WireError> {
     if *version == 0 || *version > M::VERSION {
         return Err(WireError::Version { kind: *kind, version: *version, reads: M::VERSION });
     }
-    postcard::from_bytes(body)
-        .map_err(|error| WireError::Body { kind: *kind, reason: error.to_string() })
+    let broken = |reason: String| WireError::Body { kind: *kind, reason };
+    match postcard::take_from_bytes(body) {
+        Ok((message, [])) => Ok(message),
+        Ok((_, rest)) => Err(broken(format!("{} bytes follow it", rest.len()))),
+        Err(error) => Err(broken(error.to_string())),
+    }
 }

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::topic::TopicSample;
-use crate::observe::{AvroPlan, DecodeLimits, Framed, JsonPlan, Slot, SourceRecord};
+use crate::observe::{
+    AvroPlan, DecodeLimits, FoundKind, Framed, JsonPlan, SCHEMA_HEADER, SchemaKey, SchemaLanguage,
+    Slot, SourceRecord,
+};
 
 /// Fields looked at; more cannot all be candidates.
 const FIELDS_MAX: usize = 1_024;
@@ -14,9 +17,17 @@ const LIMITS: DecodeLimits = DecodeLimits { depth: 32, text_bytes: 256, paths: F
 pub struct Sampler {
     sample: TopicSample,
     json: JsonPlan,
-    /// By schema id; `None` for one that is no Avro schema.
-    avro: BTreeMap<u32, Option<AvroPlan>>,
+    schemas: BTreeMap<SchemaKey, Written>,
     paths: Paths,
+}
+
+/// How records of a schema are written.
+#[derive(Debug)]
+enum Written {
+    Avro(Box<AvroPlan>),
+    Json,
+    /// As nobody can read.
+    Unreadable,
 }
 
 /// Paths met, each with its slot.
@@ -42,32 +53,37 @@ impl Sampler {
         Sampler {
             sample: TopicSample { topic: topic.to_owned(), ..TopicSample::default() },
             json: JsonPlan::new(),
-            avro: BTreeMap::new(),
+            schemas: BTreeMap::new(),
             paths: Paths::default(),
         }
     }
 
     /// Hands in the text of a schema; one that cannot be read makes its records unreadable.
-    pub fn schema(&mut self, id: u32, text: &str) {
+    pub fn schema(&mut self, key: impl Into<SchemaKey>, language: SchemaLanguage, text: &str) {
         let paths = &mut self.paths;
-        let plan = AvroPlan::parse(text, &mut |found| paths.slot(&found.schema.path));
-        self.avro.insert(id, plan.ok());
+        let written = match language {
+            SchemaLanguage::Json => Written::Json,
+            SchemaLanguage::Avro => AvroPlan::parse(text, &mut |found| match found.kind {
+                FoundKind::Length => None,
+                _ => paths.slot(&found.schema.path),
+            })
+            .map_or(Written::Unreadable, |plan| Written::Avro(Box::new(plan))),
+        };
+        self.schemas.insert(key.into(), written);
     }
 
-    /// Takes a record; gives the id of its schema where that must be handed in first.
-    pub fn take(&mut self, record: &SourceRecord<'_>) -> Option<u32> {
+    /// Takes a record; says which schema must be handed in first.
+    pub fn take(&mut self, record: &SourceRecord<'_>) -> Option<SchemaKey> {
         let payload = record.payload?;
         let mut slots: Vec<Slot<'_>> = vec![Slot::Absent; self.paths.slots.len()];
         let paths = &mut self.paths;
-        let is_read = match Framed::of(payload) {
-            Ok(Framed::Json(body)) => {
-                let mut want = |path: &str, _: &Slot<'_>| paths.slot(path);
-                self.json.decode(body, &LIMITS, &mut want, &mut slots).is_ok()
-            }
-            Ok(Framed::Avro { schema_id, body }) => match self.avro.get(&schema_id) {
-                None => return Some(schema_id),
-                Some(None) => false,
-                Some(Some(plan)) => plan.decode(body, &LIMITS, &mut slots).is_ok(),
+        let is_read = match Framed::of(payload, record.header(SCHEMA_HEADER)) {
+            Ok(Framed::Json(body)) => read_json(&mut self.json, body, paths, &mut slots),
+            Ok(Framed::Registered { schema, body }) => match self.schemas.get(&schema) {
+                None => return Some(schema),
+                Some(Written::Unreadable) => false,
+                Some(Written::Json) => read_json(&mut self.json, body, paths, &mut slots),
+                Some(Written::Avro(plan)) => plan.decode(body, &LIMITS, &mut slots).is_ok(),
             },
             Err(_) => false,
         };
@@ -103,4 +119,14 @@ impl Sampler {
         self.sample.end(share);
         self.sample
     }
+}
+
+fn read_json<'a>(
+    json: &'a mut JsonPlan,
+    body: &'a [u8],
+    paths: &mut Paths,
+    slots: &mut Vec<Slot<'a>>,
+) -> bool {
+    let mut want = |path: &str, _: &Slot<'_>| paths.slot(path);
+    json.decode(body, &LIMITS, &mut want, slots).is_ok()
 }

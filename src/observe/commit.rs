@@ -39,7 +39,7 @@ pub(super) fn write(engine: &mut Engine, progress: &[Progress], out: &mut Outbox
         tell_facts(engine, partition, &mut messages);
         messages.finish(progress);
     }
-    notes(&engine.datasets, out);
+    notes(engine, out);
     engine.datasets.iter_mut().for_each(Dataset::told);
     engine.models.iter_mut().for_each(Model::clear);
     engine.facts.clear();
@@ -141,12 +141,19 @@ fn tell_facts(engine: &Engine, partition: i32, messages: &mut FactMessages<'_>) 
     }
 }
 
-fn notes(datasets: &[Dataset], out: &mut Outbox) {
-    for dataset in datasets.iter().filter(|dataset| dataset.unwatched > 0) {
-        out.notes.push(Note::Count {
-            name: "field_unwatched",
-            subject: Subject::Dataset(dataset.plan.name.clone()).to_string(),
-            n: dataset.unwatched,
-        });
+fn notes(engine: &Engine, out: &mut Outbox) {
+    let mut count = |name, subject: Subject, n| {
+        if n > 0 {
+            out.notes.push(Note::Count { name, subject: subject.to_string(), n });
+        }
+    };
+    for dataset in &engine.datasets {
+        let subject = || Subject::Dataset(dataset.plan.name.clone());
+        count("field_unwatched", subject(), dataset.unwatched);
+        count("time_unit_mismatch", subject(), dataset.other_units);
+    }
+    for model in &engine.models {
+        let subject = Subject::Model(model.plan.name.clone());
+        count("time_unit_mismatch", subject, model.other_units);
     }
 }

@@ -54,6 +54,8 @@ pub(super) struct Dataset {
     pub(super) announced: BTreeSet<String>,
     /// Paths found and not watched since the last commit.
     pub(super) unwatched: u64,
+    /// Records since the last commit whose time is most likely in another unit.
+    pub(super) other_units: u64,
     bounds: Bounds,
     key: Option<ValuesKey>,
 }
@@ -142,6 +144,7 @@ impl Dataset {
             schemas: Vec::new(),
             announced: BTreeSet::new(),
             unwatched: 0,
+            other_units: 0,
             bounds: Bounds {
                 cells: limits.cells_per_window,
                 fields: limits.fields_per_dataset,
@@ -295,29 +298,36 @@ impl Dataset {
         self.cells.clear(self.bounds.cells);
         self.schemas.clear();
         self.announced.clear();
+        self.other_units = 0;
+        self.settle_names();
         self.fields.iter_mut().for_each(|field| field.sampler.forget());
     }
 
-    /// Empties what was told; names are forgotten when there are far more than cells.
+    /// Empties what was told.
     pub(super) fn told(&mut self) {
         self.cells.clear(self.bounds.cells);
         self.schemas.clear();
         self.unwatched = 0;
+        self.other_units = 0;
         self.layouts.prune();
-        for names in [&mut self.producers, &mut self.versions] {
-            if names.len() > 4 * self.bounds.cells.max(64) {
-                names.forget();
-            }
-        }
+        self.settle_names();
+    }
+
+    fn settle_names(&mut self) {
+        let keep = 4 * self.bounds.cells.max(64);
+        self.producers.settle(keep);
+        self.versions.settle(keep);
     }
 
     /// Rough size of what waits.
     pub(super) fn pending_bytes(&self) -> usize {
+        let names = self.producers.fresh_bytes() + self.versions.fresh_bytes();
+        let cells = self.cells.bytes() + names;
         if !self.layouts.is_learning() {
-            return self.cells.bytes();
+            return cells;
         }
         let samples: usize = self.fields.iter().map(|field| field.sampler.pending()).sum();
-        self.cells.bytes() + SAMPLE_BYTES * samples
+        cells + SAMPLE_BYTES * samples
     }
 
     fn find(&mut self, at: Coordinates) -> u32 {

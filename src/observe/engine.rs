@@ -95,6 +95,11 @@ impl Engine {
         let mut earliest: Option<EventTime> = None;
         for (index, role) in roles.iter().enumerate() {
             let (time, standing) = self.verdicts[index];
+            if matches!(standing, Standing::Past | Standing::Future)
+                && role.timeliness().has_another_unit(time, view.record.timestamp_ms)
+            {
+                *self.other_units(role) += 1;
+            }
             let outcome = match standing {
                 Standing::InTime => {
                     earliest = Some(earliest.map_or(time, |earliest| earliest.min(time)));
@@ -141,6 +146,15 @@ impl Engine {
         }
         let standing = role.timeliness().judge(time, view.record.timestamp_ms, highest);
         Ok((time, standing))
+    }
+
+    /// Times of the role's subject that are most likely in another unit, since the last commit.
+    fn other_units(&mut self, role: &Role) -> &mut u64 {
+        match role {
+            Role::Dataset(role) => &mut self.datasets[role.dataset].other_units,
+            Role::Prediction(PredictionRole { model, .. })
+            | Role::Outcome(OutcomeRole { model, .. }) => &mut self.models[*model].other_units,
+        }
     }
 
     fn subject(&self, role: &Role) -> String {

@@ -1,11 +1,16 @@
-//! What a value is, by its first bytes, and what every decoder shares: limits and errors.
+//! What a value is, by its header or its first bytes, and what every decoder shares: limits and
+//! errors.
 //!
-//! It looks at the framing alone: it knows no schema, and whether a registered id means Avro or
-//! JSON Schema is the registry's to say. Ids carried in headers are not read here.
+//! It looks at the framing alone: it knows no schema, and whether a registered one means Avro or
+//! JSON Schema is the registry's to say.
 
 use crate::config::plan::Limits;
 
 use super::Slot;
+use super::answer::SchemaKey;
+
+/// Header that names the schema of a value without a prefix.
+pub const SCHEMA_HEADER: &str = "__value_schema_id";
 
 /// Bytes before the body of a registered value: the magic byte and the schema id.
 const PREFIX_LEN: usize = 5;
@@ -23,10 +28,11 @@ pub(super) const EXACT_POWERS: [f64; 23] = [
 /// A value taken out of its framing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framed<'a> {
-    /// The registry's framing: a zero byte, a schema id in four bytes (big-endian), the body.
-    Avro {
-        /// Id of the writer schema in the registry.
-        schema_id: u32,
+    /// A value of a registered schema: named in a prefix (a zero byte, an id in four bytes,
+    /// big-endian) or in [`SCHEMA_HEADER`] (the same, or a one and a GUID in sixteen bytes).
+    Registered {
+        /// What the writer schema is called.
+        schema: SchemaKey,
         /// What was written with it.
         body: &'a [u8],
     },
@@ -35,17 +41,24 @@ pub enum Framed<'a> {
 }
 
 impl<'a> Framed<'a> {
-    /// Takes a record's value out of its framing.
+    /// Takes a record's value out of its framing; `header` is that of [`SCHEMA_HEADER`]. Where
+    /// there is one the value is body from its first byte on, as any byte may begin an Avro body.
     ///
     /// # Errors
     /// [`DecodeError::Truncated`] when it ends before its framing does (an empty value too),
-    /// [`DecodeError::BadMagic`] when it starts as nothing known does.
-    pub fn of(value: &'a [u8]) -> Result<Framed<'a>, DecodeError> {
+    /// [`DecodeError::BadMagic`] when it starts as nothing known does,
+    /// [`DecodeError::BadSchemaHeader`] when the header names no schema.
+    pub fn of(value: &'a [u8], header: Option<&[u8]>) -> Result<Framed<'a>, DecodeError> {
+        if let Some(header) = header {
+            let schema = named(header).ok_or(DecodeError::BadSchemaHeader)?;
+            return Ok(Framed::Registered { schema, body: value });
+        }
         match value.first() {
             None => Err(DecodeError::Truncated),
             Some(0) => match value.split_first_chunk::<PREFIX_LEN>() {
                 Some((&[_, a, b, c, d], body)) => {
-                    Ok(Framed::Avro { schema_id: u32::from_be_bytes([a, b, c, d]), body })
+                    let schema = SchemaKey::Id(u32::from_be_bytes([a, b, c, d]));
+                    Ok(Framed::Registered { schema, body })
                 }
                 None => Err(DecodeError::Truncated),
             },
@@ -55,6 +68,15 @@ impl<'a> Framed<'a> {
                 None => Err(DecodeError::Truncated),
             },
         }
+    }
+}
+
+/// The schema that a header names.
+fn named(header: &[u8]) -> Option<SchemaKey> {
+    match header.split_first()? {
+        (0, id) => Some(SchemaKey::Id(u32::from_be_bytes(id.try_into().ok()?))),
+        (1, guid) => Some(SchemaKey::Guid(u128::from_be_bytes(guid.try_into().ok()?))),
+        _ => None,
     }
 }
 
@@ -87,6 +109,9 @@ pub enum DecodeError {
     /// Neither the registry's framing nor a JSON object.
     #[error("value starts neither with a schema id nor with a JSON object")]
     BadMagic,
+    /// The header that names its schema names none.
+    #[error("header {SCHEMA_HEADER} holds neither a schema id nor a guid")]
+    BadSchemaHeader,
     /// It ends too early.
     #[error("value ends too early")]
     Truncated,
@@ -128,6 +153,7 @@ impl DecodeError {
     pub fn reason(&self) -> &'static str {
         match self {
             DecodeError::BadMagic => "bad_magic",
+            DecodeError::BadSchemaHeader => "bad_schema_header",
             DecodeError::Truncated => "truncated",
             DecodeError::TrailingBytes => "trailing_bytes",
             DecodeError::BadVarint => "bad_varint",
@@ -165,32 +191,50 @@ mod tests {
 
     #[test]
     fn registry_framing_gives_id_and_body() {
-        let framed = Framed::of(&[0, 0, 0, 1, 2, 9, 8]);
+        let framed = Framed::of(&[0, 0, 0, 1, 2, 9, 8], None);
 
-        assert_eq!(framed, Ok(Framed::Avro { schema_id: 258, body: &[9, 8] }));
+        assert_eq!(framed, Ok(Framed::Registered { schema: SchemaKey::Id(258), body: &[9, 8] }));
     }
 
     #[test]
     fn registry_framing_may_have_an_empty_body() {
-        assert_eq!(Framed::of(&[0, 0, 0, 0, 7]), Ok(Framed::Avro { schema_id: 7, body: &[] }));
+        assert_eq!(
+            Framed::of(&[0, 0, 0, 0, 7], None),
+            Ok(Framed::Registered { schema: SchemaKey::Id(7), body: &[] })
+        );
+    }
+
+    #[test]
+    fn a_header_names_the_schema_and_leaves_the_value_whole() {
+        let guid = [&[1][..], &[0; 15], &[9]].concat();
+        for value in [&b""[..], b"\0\0\0\0\x07", b"{}"] {
+            let registered = |schema| Ok(Framed::Registered { schema, body: value });
+
+            assert_eq!(Framed::of(value, Some(&guid)), registered(SchemaKey::Guid(9)));
+            assert_eq!(Framed::of(value, Some(&[0, 0, 0, 1, 2])), registered(SchemaKey::Id(258)));
+        }
+        for header in [&b""[..], b"\x01", b"\0\0\0\x01", &guid[..16], b"\x02\0\0\0\x01"] {
+            let framed = Framed::of(b"{}", Some(header));
+            assert_eq!(framed, Err(DecodeError::BadSchemaHeader), "{header:?}");
+        }
     }
 
     #[test]
     fn object_after_white_space_is_json() {
-        assert_eq!(Framed::of(b" \r\n\t{}"), Ok(Framed::Json(b" \r\n\t{}")));
+        assert_eq!(Framed::of(b" \r\n\t{}", None), Ok(Framed::Json(b" \r\n\t{}")));
     }
 
     #[test]
     fn values_that_end_in_their_framing_are_truncated() {
         for value in [&b""[..], b"\0", b"\0\0\0\0", b"  "] {
-            assert_eq!(Framed::of(value), Err(DecodeError::Truncated), "{value:?}");
+            assert_eq!(Framed::of(value, None), Err(DecodeError::Truncated), "{value:?}");
         }
     }
 
     #[test]
     fn anything_else_has_bad_magic() {
         for value in [&b"[1]"[..], b"1", b"\x01\0\0\0\0", b" x{", b"\xef\xbb\xbf{}"] {
-            assert_eq!(Framed::of(value), Err(DecodeError::BadMagic), "{value:?}");
+            assert_eq!(Framed::of(value, None), Err(DecodeError::BadMagic), "{value:?}");
         }
     }
 

@@ -8,12 +8,16 @@ use hashbrown::HashMap;
 /// A hash table that depends on nothing but its keys.
 pub(super) type Table<K, V> = HashMap<K, V, FixedState>;
 
-/// Texts met, numbered as they come. Numbers hold until [`Interner::forget`].
+/// Rough size of an entry beside its text, which is held twice.
+const ENTRY_BYTES: usize = 64;
+
+/// Texts met, numbered as they come. Numbers hold until [`Interner::settle`].
 #[derive(Debug, Default)]
 pub(super) struct Interner {
     numbers: Table<Box<str>, u32>,
     texts: Vec<Box<str>>,
     last: u32,
+    fresh_bytes: usize,
 }
 
 impl Interner {
@@ -26,6 +30,7 @@ impl Interner {
             Some(number) => *number,
             None => {
                 let number = self.texts.len() as u32;
+                self.fresh_bytes += ENTRY_BYTES + 2 * text.len();
                 self.texts.push(text.into());
                 self.numbers.insert(text.into(), number);
                 number
@@ -39,13 +44,16 @@ impl Interner {
         self.texts.get(number as usize).map_or("", |text| text)
     }
 
-    /// Texts held.
-    pub(super) fn len(&self) -> usize {
-        self.texts.len()
+    /// Rough size of the texts met since the last [`Interner::settle`].
+    pub(super) fn fresh_bytes(&self) -> usize {
+        self.fresh_bytes
     }
 
-    /// Forgets all texts.
-    pub(super) fn forget(&mut self) {
-        *self = Interner::default();
+    /// Nothing holds a number any more: forgets all texts when there are more than `keep`.
+    pub(super) fn settle(&mut self, keep: usize) {
+        if self.texts.len() > keep {
+            *self = Interner::default();
+        }
+        self.fresh_bytes = 0;
     }
 }

@@ -46,15 +46,16 @@ mod timeliness;
 mod topic;
 mod values;
 
-pub use answer::{RegisteredSchema, SchemaAnswer, SourceCommit, Taken};
+pub use answer::{RegisteredSchema, SchemaAnswer, SchemaKey, SchemaLanguage, SourceCommit, Taken};
 pub use avro::{
     AvroPlan, CompileError, FoundField, FoundKind, SCHEMA_DEPTH_MAX, SCHEMA_TYPES_MAX,
     parse_schema, schema_fields,
 };
-pub use framing::{DecodeError, DecodeLimits, Framed, recycle};
+pub use framing::{DecodeError, DecodeLimits, Framed, SCHEMA_HEADER, recycle};
 pub use json::JsonPlan;
 pub use partition::metadata;
-pub use record::SourceRecord;
+pub use quarantine::{OWN as QUARANTINE_HEADERS, REASONS};
+pub use record::{SOURCE_HEADERS_MAX, SourceRecord};
 pub use slot::Slot;
 
 use std::sync::Arc;
@@ -65,7 +66,6 @@ use self::model::Model;
 use self::pace::Pace;
 use self::partition::{Outcome, Partition};
 use self::quarantine::Quarantine;
-use self::roles::Role;
 use self::schemas::Schemas;
 use self::topic::{Answer, Topic};
 use crate::config::plan::Plan;
@@ -89,7 +89,12 @@ pub struct Observe {
     /// Where partitions are kept together.
     pace: Option<Pace>,
     has_news: bool,
+    /// Rough size of the records set aside since the last commit.
+    set_aside_bytes: usize,
 }
+
+/// Rough size of what a record that is set aside carries beside its payload.
+const SET_ASIDE_BYTES: usize = 512;
 
 impl Observe {
     /// An instance without partitions.
@@ -112,7 +117,16 @@ impl Observe {
         let capacity = limits.versions_per_dataset.saturating_mul(topics.len());
         let schemas = Schemas::new(capacity, plan.values.drop_tags.clone());
         let quarantine = Quarantine::new(&plan.values, limits.record_bytes);
-        Observe { quarantine, topics, recent: 0, engine, schemas, pace: None, has_news: false }
+        Observe {
+            quarantine,
+            topics,
+            recent: 0,
+            engine,
+            schemas,
+            pace: None,
+            has_news: false,
+            set_aside_bytes: 0,
+        }
     }
 
     /// An instance that keeps its partitions together: [`Taken::Ahead`] is also for those far ahead
@@ -128,13 +142,6 @@ impl Observe {
     #[must_use]
     pub fn topics(&self) -> Vec<String> {
         self.topics.iter().map(|topic| topic.name.clone()).collect()
-    }
-
-    /// Whether anything read from the topic looks at headers.
-    #[must_use]
-    pub fn wants_headers(&self, topic: &str) -> bool {
-        let topic = self.topics.iter().find(|known| known.name == topic);
-        topic.is_some_and(|topic| topic.roles.iter().any(Role::wants_headers))
     }
 
     /// Starts a partition at `next_offset`; `metadata` is what the last commit returned for it,
@@ -195,14 +202,16 @@ impl Observe {
                 let engine = &mut self.engine;
                 engine.limit = self.pace.as_ref().and_then(|pace| pace.limit(index, partition));
                 match topic.take((record, payload), engine, &mut self.schemas, highest) {
-                    Answer::NeedSchema(id) => return Taken::NeedSchema(id),
+                    Answer::NeedSchema(key) => return Taken::NeedSchema(key),
                     Answer::Decided(Decided::Ahead) => {
                         topic.wait(record.partition);
                         return Taken::Ahead;
                     }
                     Answer::Decided(Decided::Settled(outcome)) => outcome,
                     Answer::Decided(Decided::SetAside(trouble)) => {
-                        out.messages.push(self.quarantine.message(record, trouble));
+                        let message = self.quarantine.message(record, trouble);
+                        self.set_aside_bytes += SET_ASIDE_BYTES + message.payload.len();
+                        out.messages.push(message);
                         Outcome::Quarantined
                     }
                 }
@@ -224,15 +233,15 @@ impl Observe {
         Taken::Done
     }
 
-    /// Hands in what the registry says of a schema id.
-    pub fn schema(&mut self, id: u32, answer: SchemaAnswer) {
-        self.schemas.insert(id, answer);
+    /// Hands in what the registry says of a schema.
+    pub fn schema(&mut self, key: impl Into<SchemaKey>, answer: SchemaAnswer) {
+        self.schemas.insert(key.into(), answer);
     }
 
-    /// Whether anything is known of a schema id.
-    #[must_use]
-    pub fn knows_schema(&self, id: u32) -> bool {
-        self.schemas.knows(id)
+    /// Forgets which schemas could not be read, so that they are asked for again: to be called
+    /// every minute or so, as one may have been registered meanwhile.
+    pub fn forget_useless_schemas(&mut self) {
+        self.schemas.forget_useless();
     }
 
     /// Takes what assess says of a dataset; one of another definition is ignored.
@@ -261,13 +270,20 @@ impl Observe {
         }
     }
 
+    /// Roughly what the records set aside since the last commit hold, in bytes: they wait in the
+    /// outbox. One number, to be looked at after each record.
+    #[must_use]
+    pub fn set_aside_bytes(&self) -> usize {
+        self.set_aside_bytes
+    }
+
     /// Roughly what the next commit holds, in bytes; costs next to nothing.
     #[must_use]
     pub fn pending_bytes(&self) -> usize {
         let datasets = self.engine.datasets.iter();
         let datasets: usize = datasets.map(dataset::Dataset::pending_bytes).sum();
         let models: usize = self.engine.models.iter().map(Model::pending_bytes).sum();
-        datasets + models + self.engine.facts.pending_bytes()
+        datasets + models + self.engine.facts.pending_bytes() + self.set_aside_bytes
     }
 
     /// A schema version new to the process was met: commit at once.
@@ -291,6 +307,7 @@ impl Observe {
         let progress = self.progress();
         commit::write(&mut self.engine, &progress, out);
         self.has_news = false;
+        self.set_aside_bytes = 0;
         let mut commits = Vec::with_capacity(progress.len());
         for line in progress {
             let topic = self.topics.iter_mut().find(|topic| topic.name == line.topic);
@@ -326,5 +343,6 @@ impl Observe {
         self.engine.facts.clear();
         self.topics.iter_mut().for_each(|topic| topic.plans.forget_announced());
         self.has_news = false;
+        self.set_aside_bytes = 0;
     }
 }

@@ -20,6 +20,8 @@ pub(super) struct Model {
     pub(super) plan: ModelPlan,
     /// Versions, producers and schema versions of its cells.
     pub(super) names: Interner,
+    /// Records since the last commit whose time is most likely in another unit.
+    pub(super) other_units: u64,
     windows: Vec<Window>,
     cells: Vec<Cell>,
     /// Key of a cell to the cell it is counted in.
@@ -75,6 +77,7 @@ impl Model {
         Model {
             plan: plan.clone(),
             names: Interner::default(),
+            other_units: 0,
             windows: Vec::new(),
             cells: Vec::new(),
             places: Table::default(),
@@ -128,19 +131,19 @@ impl Model {
         told
     }
 
-    /// Empties what was told; names are forgotten when there are far more than cells.
+    /// Empties what was told.
     pub(super) fn clear(&mut self) {
         self.windows.clear();
         self.cells.clear();
         self.places.clear();
-        if self.names.len() > 4 * self.limit.max(64) {
-            self.names.forget();
-        }
+        self.other_units = 0;
+        self.names.settle(4 * self.limit.max(64));
     }
 
     /// Rough size of what waits.
     pub(super) fn pending_bytes(&self) -> usize {
-        self.cells.len() * CELL_BYTES + self.places.len() * CELL_BYTES / 4
+        let cells = self.cells.len() * CELL_BYTES + self.places.len() * CELL_BYTES / 4;
+        cells + self.names.fresh_bytes()
     }
 
     fn window(&mut self, start: EventTime) -> u32 {

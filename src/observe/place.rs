@@ -29,11 +29,6 @@ impl Place {
             Locator::Field(path) => Place::Slot(slot_of(path)),
         }
     }
-
-    /// Whether headers are needed.
-    pub(super) fn is_header(&self) -> bool {
-        matches!(self, Place::Header(_))
-    }
 }
 
 /// A resolved [`TimeSource`].
@@ -52,11 +47,6 @@ impl TimePlace {
             TimeSource::Record => TimePlace::Record,
             TimeSource::At(locator) => TimePlace::At(Place::new(locator, slot_of)),
         }
-    }
-
-    /// Whether headers are needed.
-    pub(super) fn is_header(&self) -> bool {
-        matches!(self, TimePlace::At(place) if place.is_header())
     }
 }
 

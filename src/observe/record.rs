@@ -1,5 +1,8 @@
 //! A source record as the runtime hands it over: borrowed, nothing copied.
 
+/// Headers of a record that are looked at and kept.
+pub const SOURCE_HEADERS_MAX: usize = 16;
+
 /// One record of a user's topic.
 #[derive(Clone, Copy, Debug)]
 pub struct SourceRecord<'a> {
@@ -16,8 +19,7 @@ pub struct SourceRecord<'a> {
     pub key: Option<&'a [u8]>,
     /// Value; `None` is a tombstone.
     pub payload: Option<&'a [u8]>,
-    /// Headers in order, at most the first 16; empty when
-    /// [`super::Observe::wants_headers`] says that nobody looks.
+    /// Headers in order, at most the first [`SOURCE_HEADERS_MAX`].
     pub headers: &'a [(&'a str, &'a [u8])],
 }
 

@@ -29,6 +29,11 @@ impl Paths {
         }
     }
 
+    /// Paths with their slots, in path order.
+    pub(super) fn all(&self) -> impl Iterator<Item = (&str, usize)> {
+        self.slots.iter().map(|(path, slot)| (path.as_str(), *slot))
+    }
+
     /// The slot a path has.
     pub(super) fn known(&self, path: &str) -> Option<usize> {
         self.slots.get(path).copied()
@@ -132,26 +137,6 @@ impl Role {
             Role::Prediction(role) => &role.timeliness,
             Role::Outcome(role) => &role.timeliness,
         }
-    }
-
-    /// Whether it looks at headers.
-    pub(super) fn wants_headers(&self) -> bool {
-        let places: Vec<&Place> = match self {
-            Role::Dataset(role) => role.producer.iter().chain(&role.version).collect(),
-            Role::Prediction(role) => {
-                let exposure = role.exposure.iter();
-                let exposure =
-                    exposure.flat_map(|(producer, schema)| producer.iter().chain(schema));
-                let decision = match &role.decision {
-                    DecisionPlace::OneOf(place, _) => Some(place),
-                    DecisionPlace::ScoreAbove(_) => None,
-                };
-                let own = role.score.iter().chain(&role.version).chain(decision);
-                own.chain(exposure).chain([&role.id]).collect()
-            }
-            Role::Outcome(role) => vec![&role.id, &role.label],
-        };
-        self.time().is_header() || places.into_iter().any(Place::is_header)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Schemas by registry id, and the plans topics decode with.
+//! Schemas by what records call them, and the plans topics decode with.
 //!
 //! A plan belongs to a topic: it knows the slots all roles of the topic need. Both are bounded;
 //! the one least recently met gives way and is asked for again when it is needed.
@@ -8,18 +8,22 @@ use std::sync::Arc;
 
 use apache_avro::Schema;
 
-use super::answer::{RegisteredSchema, SchemaAnswer};
-use super::avro::{self, AvroPlan, CompileError, FoundField};
+use super::answer::{RegisteredSchema, SchemaAnswer, SchemaKey, SchemaLanguage};
+use super::avro::{self, AvroPlan, CompileError, FoundField, FoundKind};
 use super::dataset::Dataset;
 use super::quarantine::Trouble;
 use super::roles::{Paths, Role};
 use super::tags::Tagged;
 use crate::event::schema::SchemaField;
 
-/// Schemas by id.
+/// What is known of schemas.
+///
+/// *Bound*: as many that can be read as the limit says, and as many that cannot: names that nobody
+/// registered never push a schema out.
 #[derive(Debug)]
 pub(super) struct Schemas {
-    known: BTreeMap<u32, Known>,
+    readable: BTreeMap<SchemaKey, Known<Arc<Readable>>>,
+    useless: BTreeMap<SchemaKey, Known<Trouble>>,
     capacity: usize,
     turn: u64,
     /// Registry tags that silence a field.
@@ -27,23 +31,25 @@ pub(super) struct Schemas {
 }
 
 #[derive(Debug)]
-struct Known {
-    state: State,
+struct Known<T> {
+    what: T,
     met: u64,
 }
 
-/// What is known of an id.
-#[derive(Clone, Debug)]
-pub(super) enum State {
+/// What is known of one schema.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum State<'s> {
     /// It can be decoded with.
-    Readable(Arc<Readable>),
+    Readable(&'s Arc<Readable>),
     /// Records that need it are set aside.
-    Useless(Trouble),
+    Useless(&'s Trouble),
 }
 
 /// A schema that can be decoded with.
 #[derive(Debug)]
 pub(super) struct Readable {
+    /// Its id: the schema version in cells.
+    pub(super) id: u32,
     /// Registry subject.
     pub(super) subject: Option<String>,
     /// Version within the subject.
@@ -59,82 +65,93 @@ pub(super) struct Readable {
 impl Schemas {
     /// Room for `capacity` schemas, at least one.
     pub(super) fn new(capacity: usize, drop_tags: Vec<String>) -> Schemas {
-        Schemas { known: BTreeMap::new(), capacity: capacity.max(1), turn: 0, drop_tags }
+        Schemas {
+            readable: BTreeMap::new(),
+            useless: BTreeMap::new(),
+            capacity: capacity.max(1),
+            turn: 0,
+            drop_tags,
+        }
     }
 
     /// Takes an answer.
-    pub(super) fn insert(&mut self, id: u32, answer: SchemaAnswer) {
-        let state = match answer {
-            SchemaAnswer::Known(registered) => read(registered, &self.drop_tags).map_or_else(
-                |error| {
-                    State::Useless(Trouble::new(
-                        "unreadable_schema",
-                        format!("schema {id}: {error}"),
-                    ))
-                },
-                |readable| State::Readable(Arc::new(readable)),
-            ),
-            SchemaAnswer::Unknown => {
-                State::Useless(Trouble::new("unknown_schema", format!("schema {id}")))
-            }
-            SchemaAnswer::Unreadable(why) => {
-                State::Useless(Trouble::new("unreadable_schema", format!("schema {id}: {why}")))
-            }
+    pub(super) fn insert(&mut self, key: SchemaKey, answer: SchemaAnswer) {
+        let unreadable = |why: &dyn std::fmt::Display| {
+            Trouble::new("unreadable_schema", format!("schema {key}: {why}"))
         };
-        if self.known.len() >= self.capacity && !self.known.contains_key(&id) {
-            let oldest = self.known.iter().min_by_key(|(_, known)| known.met);
-            if let Some(oldest) = oldest.map(|(id, _)| *id) {
-                self.known.remove(&oldest);
+        let state = match answer {
+            SchemaAnswer::Known(registered) => {
+                read(registered, &self.drop_tags).map_err(|e| unreadable(&e))
+            }
+            SchemaAnswer::Unknown => Err(Trouble::new("unknown_schema", format!("schema {key}"))),
+            SchemaAnswer::Unreadable(why) => Err(unreadable(&why)),
+        };
+        self.turn += 1;
+        let met = self.turn;
+        match state {
+            Ok(readable) => {
+                self.useless.remove(&key);
+                let what = Arc::new(readable);
+                keep(&mut self.readable, self.capacity, key, Known { what, met });
+            }
+            Err(what) => {
+                self.readable.remove(&key);
+                keep(&mut self.useless, self.capacity, key, Known { what, met });
             }
         }
+    }
+
+    /// What is known of a schema.
+    pub(super) fn get(&mut self, key: SchemaKey) -> Option<State<'_>> {
         self.turn += 1;
-        self.known.insert(id, Known { state, met: self.turn });
-    }
-
-    /// What is known of an id.
-    pub(super) fn get(&mut self, id: u32) -> Option<&State> {
-        let known = self.known.get_mut(&id)?;
-        self.turn += 1;
-        known.met = self.turn;
-        Some(&known.state)
-    }
-
-    /// Whether anything is known of an id.
-    pub(super) fn knows(&self, id: u32) -> bool {
-        self.known.contains_key(&id)
-    }
-}
-
-/// Avro, or else JSON Schema by its own words.
-fn read(registered: RegisteredSchema, drop_tags: &[String]) -> Result<Readable, CompileError> {
-    let RegisteredSchema { schema, subject, number, tags, .. } = registered;
-    let tagged = || Tagged::of(&schema, &tags, drop_tags);
-    match avro::parse_schema(&schema) {
-        Ok(parsed) => Ok(Readable {
-            subject,
-            number,
-            fields: avro::schema_fields(&parsed)?,
-            tagged: tagged(),
-            avro: Some(parsed),
-        }),
-        Err(_) if is_json_schema(&schema) => {
-            Ok(Readable { subject, number, fields: Vec::new(), tagged: tagged(), avro: None })
+        if let Some(known) = self.readable.get_mut(&key) {
+            known.met = self.turn;
+            return Some(State::Readable(&known.what));
         }
-        Err(error) => Err(error),
+        let known = self.useless.get_mut(&key)?;
+        known.met = self.turn;
+        Some(State::Useless(&known.what))
+    }
+
+    /// Forgets what cannot be read: it may have become readable.
+    pub(super) fn forget_useless(&mut self) {
+        self.useless.clear();
     }
 }
 
-fn is_json_schema(text: &str) -> bool {
-    let parsed: Result<serde_json::Value, _> = serde_json::from_str(text);
-    parsed.is_ok_and(|value| {
-        ["$schema", "properties", "oneOf", "$ref"].iter().any(|key| value.get(key).is_some())
-    })
+/// Keeps one more; the least recently met gives way.
+fn keep<T>(
+    known: &mut BTreeMap<SchemaKey, Known<T>>,
+    capacity: usize,
+    key: SchemaKey,
+    one: Known<T>,
+) {
+    if known.len() >= capacity && !known.contains_key(&key) {
+        let oldest = known.iter().min_by_key(|(_, known)| known.met);
+        if let Some(oldest) = oldest.map(|(key, _)| *key) {
+            known.remove(&oldest);
+        }
+    }
+    known.insert(key, one);
 }
 
-/// The plans of one topic by schema id.
+fn read(registered: RegisteredSchema, drop_tags: &[String]) -> Result<Readable, CompileError> {
+    let RegisteredSchema { id, language, schema, subject, number, tags } = registered;
+    let tagged = Tagged::of(&schema, &tags, drop_tags);
+    let (fields, avro) = match language {
+        SchemaLanguage::Avro => {
+            let parsed = avro::parse_schema(&schema)?;
+            (avro::schema_fields(&parsed)?, Some(parsed))
+        }
+        SchemaLanguage::Json => (Vec::new(), None),
+    };
+    Ok(Readable { id, subject, number, fields, tagged, avro })
+}
+
+/// The plans of one topic by what its records call the schema.
 #[derive(Debug)]
 pub(super) struct Plans {
-    plans: BTreeMap<u32, TopicPlan>,
+    plans: BTreeMap<SchemaKey, TopicPlan>,
     capacity: usize,
     turn: u64,
 }
@@ -164,28 +181,28 @@ impl Plans {
     }
 
     /// The plan for a schema.
-    pub(super) fn get(&mut self, id: u32) -> Option<&mut TopicPlan> {
-        let plan = self.plans.get_mut(&id)?;
+    pub(super) fn get(&mut self, key: SchemaKey) -> Option<&mut TopicPlan> {
+        let plan = self.plans.get_mut(&key)?;
         self.turn += 1;
         plan.met = self.turn;
         Some(plan)
     }
 
     /// Whether there is a plan for a schema.
-    pub(super) fn has(&self, id: u32) -> bool {
-        self.plans.contains_key(&id)
+    pub(super) fn has(&self, key: SchemaKey) -> bool {
+        self.plans.contains_key(&key)
     }
 
     /// Keeps a plan.
-    pub(super) fn insert(&mut self, id: u32, plan: TopicPlan) {
+    pub(super) fn insert(&mut self, key: SchemaKey, plan: TopicPlan) {
         if self.plans.len() >= self.capacity {
             let oldest = self.plans.iter().min_by_key(|(_, plan)| plan.met);
-            if let Some(oldest) = oldest.map(|(id, _)| *id) {
+            if let Some(oldest) = oldest.map(|(key, _)| *key) {
                 self.plans.remove(&oldest);
             }
         }
         self.turn += 1;
-        self.plans.insert(id, TopicPlan { met: self.turn, ..plan });
+        self.plans.insert(key, TopicPlan { met: self.turn, ..plan });
     }
 
     /// Schemas are to be announced again.
@@ -196,21 +213,23 @@ impl Plans {
 
 /// Compiles the plan of a schema for a topic; datasets begin to watch its paths.
 pub(super) fn compile(
-    id: u32,
+    key: SchemaKey,
     schema: &Arc<Readable>,
     (roles, paths): (&[Role], &mut Paths),
     datasets: &mut [Dataset],
 ) -> Result<TopicPlan, Trouble> {
     let mut uses = vec![Vec::new(); roles.len()];
-    let mut want =
-        |found: &FoundField| watch(&found.schema.path, (roles, &mut *paths), &mut *datasets);
-    let avro =
-        match &schema.avro {
-            None => None,
-            Some(avro) => Some(AvroPlan::compile(avro, &mut want).map_err(|error| {
-                Trouble::new("unreadable_schema", format!("schema {id}: {error}"))
-            })?),
-        };
+    let mut want = |found: &FoundField| match found.kind {
+        // Watched where configuration names it: then it has its slot.
+        FoundKind::Length => paths.known(&found.schema.path),
+        _ => watch(&found.schema.path, (roles, &mut *paths), &mut *datasets),
+    };
+    let avro = match &schema.avro {
+        None => None,
+        Some(avro) => Some(AvroPlan::compile(avro, &mut want).map_err(|error| {
+            Trouble::new("unreadable_schema", format!("schema {key}: {error}"))
+        })?),
+    };
     for (role, uses) in roles.iter().zip(&mut uses) {
         if let Role::Dataset(role) = role {
             let dataset = &datasets[role.dataset];
@@ -225,7 +244,7 @@ pub(super) fn compile(
     silence((&schema.tagged, &mut tagged), roles, datasets);
     Ok(TopicPlan {
         avro,
-        version: id.to_string(),
+        version: schema.id.to_string(),
         schema: Arc::clone(schema),
         uses,
         tagged,

@@ -31,6 +31,17 @@ pub(super) enum Standing {
 }
 
 impl Timeliness {
+    /// Whether a time that is past or future would be plausible in seconds, microseconds or
+    /// nanoseconds: then it is most likely given in them.
+    pub(super) fn has_another_unit(&self, time: EventTime, append_ms: i64) -> bool {
+        let is_plausible = |ms: i64| {
+            let standing = self.judge(EventTime(ms), append_ms, None);
+            standing == Standing::InTime
+        };
+        let seconds = time.0.checked_mul(1_000).is_some_and(is_plausible);
+        seconds || is_plausible(time.0 / 1_000) || is_plausible(time.0 / 1_000_000)
+    }
+
     /// Judges `time` of a record with the Kafka timestamp `append_ms`, in a partition whose
     /// highest event time before it is `highest`.
     pub(super) fn judge(
@@ -80,5 +91,29 @@ mod tests {
         check(500, 0, None, Standing::InTime);
         check(501, 0, None, Standing::Future);
         check(501, -1, None, Standing::InTime);
+    }
+
+    #[test]
+    fn times_in_other_units_are_told_from_times_that_are_merely_wrong() {
+        let day = 86_400_000;
+        let timeliness = Timeliness {
+            window: None,
+            lateness_ms: 0,
+            bounds: TimeBounds { past_ms: 30 * day, future_ms: day },
+        };
+        let now_ms = 1_700_000_000_000;
+        for (time, expected) in [
+            (now_ms / 1_000, true),
+            (now_ms * 1_000, true),
+            (now_ms * 1_000_000, true),
+            (0, false),
+            (-1, false),
+            (now_ms - 40 * day, false),
+            (4_080_000_000_000, false),
+            (i64::MAX, false),
+            (i64::MIN, false),
+        ] {
+            assert_eq!(timeliness.has_another_unit(EventTime(time), now_ms), expected, "{time}");
+        }
     }
 }

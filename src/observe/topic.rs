@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use super::answer::SchemaKey;
 use super::dataset::Dataset;
 use super::engine::{Decided, Engine, Written};
-use super::framing::{DecodeError, DecodeLimits, Framed, recycle};
+use super::framing::{DecodeError, DecodeLimits, Framed, SCHEMA_HEADER, recycle};
 use super::json::JsonPlan;
 use super::partition::Partition;
 use super::place::View;
@@ -25,7 +26,7 @@ pub(super) struct Topic {
     pub(super) roles: Vec<Role>,
     /// Assigned partitions.
     pub(super) partitions: BTreeMap<i32, Partition>,
-    /// Plans by schema id.
+    /// Plans by schema.
     pub(super) plans: Plans,
     paths: Paths,
     json: JsonPlan,
@@ -41,7 +42,7 @@ pub(super) enum Answer {
     /// The roles have decided.
     Decided(Decided),
     /// The schema is not known.
-    NeedSchema(u32),
+    NeedSchema(SchemaKey),
 }
 
 impl From<Trouble> for Answer {
@@ -59,13 +60,17 @@ impl From<DecodeError> for Answer {
 impl Topic {
     /// A topic none of whose records have been seen.
     pub(super) fn new(resolved: TopicRoles, limits: &Limits) -> Topic {
+        let mut json = JsonPlan::new();
+        for (path, slot) in resolved.paths.all() {
+            json.count(path, slot);
+        }
         Topic {
             name: resolved.name,
             roles: resolved.roles,
             partitions: BTreeMap::new(),
             plans: Plans::new(limits.versions_per_dataset),
             paths: resolved.paths,
-            json: JsonPlan::new(),
+            json,
             limits: DecodeLimits {
                 // Ids and times must be whole; categories are cut where they are counted.
                 text_bytes: limits.record_bytes,
@@ -95,15 +100,15 @@ impl Topic {
             let detail = format!("{} bytes", payload.len());
             return Trouble::new("oversized", detail).into();
         }
-        match Framed::of(payload) {
+        match Framed::of(payload, record.header(SCHEMA_HEADER)) {
             Ok(Framed::Json(body)) => self.take_json((record, body), engine, highest),
-            Ok(Framed::Avro { schema_id, body }) => {
-                if !self.plans.has(schema_id)
-                    && let Err(answer) = self.plan(schema_id, schemas, &mut engine.datasets)
+            Ok(Framed::Registered { schema, body }) => {
+                if !self.plans.has(schema)
+                    && let Err(answer) = self.plan(schema, schemas, &mut engine.datasets)
                 {
                     return answer;
                 }
-                self.take_registered((record, body), schema_id, engine, highest)
+                self.take_registered((record, body), schema, engine, highest)
             }
             Err(error) => error.into(),
         }
@@ -111,29 +116,29 @@ impl Topic {
 
     fn plan(
         &mut self,
-        id: u32,
+        key: SchemaKey,
         schemas: &mut Schemas,
         datasets: &mut [Dataset],
     ) -> Result<(), Answer> {
-        let schema = match schemas.get(id) {
-            None => return Err(Answer::NeedSchema(id)),
+        let schema = match schemas.get(key) {
+            None => return Err(Answer::NeedSchema(key)),
             Some(State::Useless(trouble)) => return Err(trouble.clone().into()),
             Some(State::Readable(schema)) => schema,
         };
-        let plan = schemas::compile(id, schema, (&self.roles, &mut self.paths), datasets)?;
-        self.plans.insert(id, plan);
+        let plan = schemas::compile(key, schema, (&self.roles, &mut self.paths), datasets)?;
+        self.plans.insert(key, plan);
         Ok(())
     }
 
     fn take_registered(
         &mut self,
         (record, body): (&SourceRecord<'_>, &[u8]),
-        id: u32,
+        key: SchemaKey,
         engine: &mut Engine,
         highest: Option<EventTime>,
     ) -> Answer {
-        let Some(plan) = self.plans.get(id) else {
-            return Answer::NeedSchema(id);
+        let Some(plan) = self.plans.get(key) else {
+            return Answer::NeedSchema(key);
         };
         let mut slots = recycle(std::mem::take(&mut self.slots));
         slots.resize(self.paths.len(), Slot::Absent);

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use crate::observe::SchemaAnswer;
+use crate::observe::{SchemaAnswer, SchemaKey};
 
-/// Answers by id. *Bound*: `entries_max`; eviction looks at all entries.
+/// Answers by what was asked for. *Bound*: `entries_max`; eviction looks at all entries.
 #[derive(Debug)]
 pub(super) struct Cache {
     entries_max: usize,
-    unknown_kept: Duration,
-    entries: BTreeMap<u32, Entry>,
+    useless_kept: Duration,
+    entries: BTreeMap<SchemaKey, Entry>,
     /// Counts up with each use.
     uses: u64,
 }
@@ -23,8 +23,8 @@ struct Entry {
 }
 
 impl Cache {
-    pub(super) fn new(entries_max: usize, unknown_kept: Duration) -> Cache {
-        Cache { entries_max: entries_max.max(1), unknown_kept, entries: BTreeMap::new(), uses: 0 }
+    pub(super) fn new(entries_max: usize, useless_kept: Duration) -> Cache {
+        Cache { entries_max: entries_max.max(1), useless_kept, entries: BTreeMap::new(), uses: 0 }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -32,26 +32,30 @@ impl Cache {
     }
 
     /// The answer, unless it has expired.
-    pub(super) fn get(&mut self, id: u32, now: Instant) -> Option<SchemaAnswer> {
+    pub(super) fn get(&mut self, key: SchemaKey, now: Instant) -> Option<SchemaAnswer> {
         self.uses += 1;
-        let entry = self.entries.get_mut(&id)?;
+        let entry = self.entries.get_mut(&key)?;
         if entry.expires.is_some_and(|expires| expires <= now) {
-            self.entries.remove(&id);
+            self.entries.remove(&key);
             return None;
         }
         entry.used = self.uses;
         Some(entry.answer.clone())
     }
 
-    /// Keeps an answer; ids are immutable, so that only `Unknown` can become wrong.
-    pub(super) fn put(&mut self, id: u32, answer: SchemaAnswer, now: Instant) {
+    /// Keeps an answer. What an id stands for never changes, so only "there is none" and "it cannot
+    /// be read" can become wrong: by a registration, or an import that overwrites.
+    pub(super) fn put(&mut self, key: SchemaKey, answer: SchemaAnswer, now: Instant) {
         self.uses += 1;
-        let expires = (answer == SchemaAnswer::Unknown).then(|| now + self.unknown_kept);
-        self.entries.insert(id, Entry { answer, used: self.uses, expires });
+        let expires = match answer {
+            SchemaAnswer::Known(_) => None,
+            SchemaAnswer::Unknown | SchemaAnswer::Unreadable(_) => Some(now + self.useless_kept),
+        };
+        self.entries.insert(key, Entry { answer, used: self.uses, expires });
         if self.entries.len() > self.entries_max {
             let oldest = self.entries.iter().min_by_key(|(_, entry)| entry.used);
-            if let Some(id) = oldest.map(|(id, _)| *id) {
-                self.entries.remove(&id);
+            if let Some(key) = oldest.map(|(key, _)| *key) {
+                self.entries.remove(&key);
             }
         }
     }
@@ -60,32 +64,46 @@ impl Cache {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::observe::{RegisteredSchema, SchemaLanguage};
+
+    fn known(id: u32) -> SchemaAnswer {
+        SchemaAnswer::Known(RegisteredSchema {
+            id,
+            language: SchemaLanguage::Avro,
+            schema: String::new(),
+            subject: None,
+            number: None,
+        })
+    }
 
     #[test]
     fn least_recently_asked_for_goes_first() {
         let now = Instant::now();
+        let [one, two, three] = [1, 2, 3].map(SchemaKey::Id);
         let mut cache = Cache::new(2, Duration::ZERO);
-        let answer = SchemaAnswer::Unreadable("x".into());
-        cache.put(1, answer.clone(), now);
-        cache.put(2, answer.clone(), now);
-        assert!(cache.get(1, now).is_some());
+        cache.put(one, known(1), now);
+        cache.put(two, known(2), now);
+        assert!(cache.get(one, now).is_some());
 
-        cache.put(3, answer, now);
+        cache.put(three, known(3), now);
 
         assert_eq!(cache.len(), 2);
-        assert!(cache.get(1, now).is_some());
-        assert!(cache.get(2, now).is_none());
+        assert!(cache.get(one, now).is_some());
+        assert!(cache.get(two, now).is_none());
     }
 
     #[test]
-    fn only_unknown_expires() {
+    fn all_but_a_schema_expires() {
         let now = Instant::now();
+        let [one, two, three] = [1, 2, 3].map(SchemaKey::Id);
         let mut cache = Cache::new(9, Duration::from_secs(30));
-        cache.put(1, SchemaAnswer::Unknown, now);
-        cache.put(2, SchemaAnswer::Unreadable("x".into()), now);
+        cache.put(one, SchemaAnswer::Unknown, now);
+        cache.put(two, SchemaAnswer::Unreadable("x".into()), now);
+        cache.put(three, known(3), now);
 
-        assert!(cache.get(1, now + Duration::from_secs(29)).is_some());
-        assert!(cache.get(1, now + Duration::from_secs(30)).is_none());
-        assert!(cache.get(2, now + Duration::from_secs(86_400)).is_some());
+        let (before, after) = (now + Duration::from_secs(29), now + Duration::from_secs(30));
+        assert!([one, two, three].into_iter().all(|key| cache.get(key, before).is_some()));
+        assert!([one, two].into_iter().all(|key| cache.get(key, after).is_none()));
+        assert!(cache.get(three, now + Duration::from_secs(86_400)).is_some());
     }
 }

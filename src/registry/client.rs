@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use crate::config::deployment::{PublicTopics, RegistryAccess};
-use crate::observe::SchemaAnswer;
+use crate::observe::{SchemaAnswer, SchemaKey};
 use crate::publish::{EventKind, RegisteredEventSchemas, without_credentials};
 
 use super::fetch::{Failure, Fetcher};
@@ -21,9 +21,10 @@ use super::status::{RegistryStatus, Reporter};
 pub struct Options {
     /// Answers kept.
     pub cached_max: usize,
-    /// How long "there is no such schema" is believed. A schema is registered before it is used,
-    /// so that a 404 is rare; 30 s bounds both the load and the time an id stays dead.
-    pub unknown_kept: Duration,
+    /// How long "there is no such schema" and "it cannot be read" are believed. A schema is
+    /// registered before it is used, so that a 404 is rare; 5 s bounds the load, and someone who
+    /// registers what was missing need not wait before driving records in again.
+    pub useless_kept: Duration,
     /// Of one call, connecting and reading together.
     pub timeout: Duration,
     /// Before the second try.
@@ -38,7 +39,7 @@ impl Default for Options {
     fn default() -> Options {
         Options {
             cached_max: 4096,
-            unknown_kept: Duration::from_secs(30),
+            useless_kept: Duration::from_secs(5),
             timeout: Duration::from_secs(5),
             first_pause: Duration::from_millis(200),
             longest_pause: Duration::from_secs(10),
@@ -149,8 +150,16 @@ impl Registry {
     ///
     /// # Errors
     /// When there is no answer within `patience`.
-    pub fn fetch(&self, id: u32, patience: Duration) -> Result<SchemaAnswer, RegistryError> {
-        let (_, answer) = self.ask(patience, |waiter| Command::Schema { id, waiter })?;
+    pub fn fetch(
+        &self,
+        key: impl Into<SchemaKey>,
+        patience: Duration,
+    ) -> Result<SchemaAnswer, RegistryError> {
+        let (_, answer) = self.ask(patience, |waiter| Command::Schema {
+            key: key.into(),
+            patience: Duration::ZERO,
+            waiter,
+        })?;
         Ok(answer)
     }
 
@@ -168,10 +177,10 @@ impl Registry {
         let name = subject.clone();
         match self.ask(patience, |waiter| Command::Register { subject, schema, waiter })? {
             Ok(id) => Ok(id),
-            Err(Failure { reason, refused: true }) => {
+            Err(Failure { reason, refused: true, .. }) => {
                 Err(RegistryError::Refused { subject: name, reason })
             }
-            Err(Failure { reason, refused: false }) => {
+            Err(Failure { reason, refused: false, .. }) => {
                 Err(RegistryError::Unreachable { patience, reason })
             }
         }
@@ -226,33 +235,34 @@ impl Registry {
 #[derive(Debug)]
 pub struct SchemaSource {
     commands: UnboundedSender<Command>,
-    reply: Sender<(u32, SchemaAnswer)>,
-    answers: Receiver<(u32, SchemaAnswer)>,
+    reply: Sender<(SchemaKey, SchemaAnswer)>,
+    answers: Receiver<(SchemaKey, SchemaAnswer)>,
     /// Gone with the source: then nobody retries for it.
     alive: Arc<()>,
-    pending: BTreeSet<u32>,
+    pending: BTreeSet<SchemaKey>,
 }
 
 impl SchemaSource {
-    /// Asks for a schema; asking again before the answer changes nothing.
-    pub fn request(&mut self, id: u32) {
-        if self.pending.insert(id) {
+    /// Asks for a schema; asking again before the answer changes nothing. "There is none" is told
+    /// only when it is still so after `patience`.
+    pub fn request(&mut self, key: SchemaKey, patience: Duration) {
+        if self.pending.insert(key) {
             let waiter = Waiter { reply: self.reply.clone(), alive: Arc::downgrade(&self.alive) };
             // The thread only ends when every handle is gone, this one among them.
-            let _ = self.commands.send(Command::Schema { id, waiter });
+            let _ = self.commands.send(Command::Schema { key, patience, waiter });
         }
     }
 
     /// Answers that have come in since the last call.
-    pub fn poll(&mut self) -> Vec<(u32, SchemaAnswer)> {
-        let answers: Vec<(u32, SchemaAnswer)> = self.answers.try_iter().collect();
-        for (id, _) in &answers {
-            self.pending.remove(id);
+    pub fn poll(&mut self) -> Vec<(SchemaKey, SchemaAnswer)> {
+        let answers: Vec<(SchemaKey, SchemaAnswer)> = self.answers.try_iter().collect();
+        for (key, _) in &answers {
+            self.pending.remove(key);
         }
         answers
     }
 
-    /// Ids asked for and not answered.
+    /// Schemas asked for and not answered.
     #[must_use]
     pub fn pending(&self) -> usize {
         self.pending.len()

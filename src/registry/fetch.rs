@@ -6,7 +6,7 @@ use std::fmt;
 use std::time::Duration;
 
 use schema_registry_converter::async_impl::schema_registry::{
-    SrSettings, get_referenced_schema, get_schema_by_id, post_schema,
+    SrSettings, get_referenced_schema, get_schema_by_guid, get_schema_by_id, post_schema,
 };
 use schema_registry_converter::error::SRCError;
 use schema_registry_converter::schema_registry_common::{
@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::config::deployment::{Pems, RegistryAccess, RegistryLogin};
-use crate::observe::{RegisteredSchema, SchemaAnswer};
+use crate::observe::{RegisteredSchema, SchemaAnswer, SchemaKey, SchemaLanguage};
 
 use super::references;
 
@@ -53,12 +53,21 @@ pub(super) struct Failure {
     pub(super) reason: String,
     /// The registry said no for good: asking again gives the same.
     pub(super) refused: bool,
+    /// It did not let us in: asking again helps once someone has changed that.
+    pub(super) denied: bool,
 }
 
 #[derive(Deserialize)]
 struct SubjectVersion {
     subject: String,
     version: u32,
+}
+
+/// An id that a GUID has. Ids of contexts other than the default one (`.`) are no ids elsewhere.
+#[derive(Deserialize)]
+struct ContextId {
+    context: String,
+    id: u32,
 }
 
 impl Fetcher {
@@ -97,8 +106,12 @@ impl Fetcher {
     }
 
     /// Asks for a schema once.
-    pub(super) async fn schema(&self, id: u32) -> Result<SchemaAnswer, Failure> {
-        let found = match get_schema_by_id(id, &self.settings).await {
+    pub(super) async fn schema(&self, key: SchemaKey) -> Result<SchemaAnswer, Failure> {
+        let found = match key {
+            SchemaKey::Id(id) => get_schema_by_id(id, &self.settings).await,
+            SchemaKey::Guid(_) => get_schema_by_guid(&key.to_string(), &self.settings).await,
+        };
+        let found = match found {
             Ok(found) => found,
             Err(error) if code(&error) == Some(SCHEMA_NOT_FOUND) => {
                 return Ok(SchemaAnswer::Unknown);
@@ -107,30 +120,45 @@ impl Fetcher {
         };
         let mut tags: BTreeMap<String, Vec<String>> =
             found.tags.unwrap_or_default().into_iter().collect();
-        let schema = match found.schema_type {
+        let (language, schema) = match found.schema_type {
             SchemaType::Avro => match self.whole(&found.schema, &found.references).await? {
                 Ok((schema, of_references)) => {
                     for (pattern, more) in of_references {
                         tags.entry(pattern).or_default().extend(more);
                     }
-                    schema
+                    (SchemaLanguage::Avro, schema)
                 }
                 Err(reason) => {
-                    return Ok(SchemaAnswer::Unreadable(format!("schema {id}: {reason}")));
+                    return Ok(SchemaAnswer::Unreadable(format!("schema {key}: {reason}")));
                 }
             },
             // Values of JSON describe themselves; the schema's references are not needed.
-            SchemaType::Json => found.schema,
+            SchemaType::Json => (SchemaLanguage::Json, found.schema),
             other => {
-                let reason = format!("schema {id} is {other:?}, neither Avro nor JSON Schema");
+                let reason = format!("schema {key} is {other:?}, neither Avro nor JSON Schema");
                 return Ok(SchemaAnswer::Unreadable(reason));
             }
+        };
+        let id = match key {
+            SchemaKey::Id(id) => id,
+            SchemaKey::Guid(_) => self.id_of(key).await?,
         };
         let (subject, number) = match (found.subject, found.version) {
             (Some(subject), Some(number)) => (Some(subject), Some(number)),
             _ => self.subject_and_number(id).await.unzip(),
         };
-        Ok(SchemaAnswer::Known(RegisteredSchema { id, schema, subject, number, tags }))
+        Ok(SchemaAnswer::Known(RegisteredSchema { id, language, schema, subject, number, tags }))
+    }
+
+    /// The id of a schema called by its GUID: cells name versions by id, however a record does.
+    async fn id_of(&self, key: SchemaKey) -> Result<u32, Failure> {
+        let ids: Vec<ContextId> = self.get(&format!("schemas/guids/{key}/ids")).await?;
+        let own = ids.iter().find(|one| one.context == ".").or(ids.first());
+        own.map(|one| one.id).ok_or_else(|| Failure {
+            reason: format!("the registry gives schema {key} no id"),
+            refused: false,
+            denied: false,
+        })
     }
 
     /// Registers a schema once, or finds that it already is, and returns its id.
@@ -228,7 +256,7 @@ impl Fetcher {
                 Err(error) => reason = error.without_url().to_string(),
             }
         }
-        Err(Failure { reason, refused: false })
+        Err(Failure { reason, refused: false, denied: false })
     }
 }
 
@@ -255,11 +283,13 @@ fn with_certificates(
 fn failure(error: &SRCError) -> Failure {
     // 409: not compatible with the subject's versions. 422xx: not a schema.
     let refused = matches!(code(error), Some(409 | 42_200..=42_299));
+    // The converter keeps the status in its own words alone.
     let mut reason = explain(error);
-    if ["status 401", "status 403"].iter().any(|status| reason.contains(status)) {
+    let denied = ["status 401", "status 403"].iter().any(|status| reason.contains(status));
+    if denied {
         reason = format!("{REFUSED}: {reason}");
     }
-    Failure { reason, refused }
+    Failure { reason, refused, denied }
 }
 
 /// The registry's own error code, where its answer had one.

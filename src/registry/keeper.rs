@@ -10,7 +10,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::observe::SchemaAnswer;
+use crate::observe::{SchemaAnswer, SchemaKey};
 
 use super::cache::Cache;
 use super::client::Options;
@@ -20,12 +20,15 @@ use super::status::Reporter;
 /// What handles ask of the loop.
 #[derive(Debug)]
 pub(super) enum Command {
-    /// The schema of an id.
+    /// A schema.
     Schema {
-        /// Id.
-        id: u32,
+        /// Which.
+        key: SchemaKey,
+        /// How long "there is none" is not believed: registries of several nodes know a new schema
+        /// at different times.
+        patience: Duration,
         /// Who asks.
-        waiter: Waiter<(u32, SchemaAnswer)>,
+        waiter: Waiter<(SchemaKey, SchemaAnswer)>,
     },
     /// An id for a schema.
     Register {
@@ -55,7 +58,7 @@ impl<T> Waiter<T> {
 
 #[derive(Debug)]
 enum Landed {
-    Schema { id: u32, result: Result<SchemaAnswer, Failure> },
+    Schema { key: SchemaKey, result: Result<SchemaAnswer, Failure> },
     Register { flight: Registration, result: Result<u32, Failure> },
 }
 
@@ -69,7 +72,9 @@ struct Registration {
 
 #[derive(Debug, Default)]
 struct Flight {
-    waiters: Vec<Waiter<(u32, SchemaAnswer)>>,
+    /// Who waits, and until when for a schema that there is not yet.
+    waiters: Vec<(Waiter<(SchemaKey, SchemaAnswer)>, Instant)>,
+    /// Calls that gave nothing to tell.
     failures: u32,
 }
 
@@ -79,7 +84,7 @@ pub(super) struct Keeper {
     options: Options,
     fetcher: Arc<Fetcher>,
     cache: Cache,
-    flights: BTreeMap<u32, Flight>,
+    flights: BTreeMap<SchemaKey, Flight>,
     reporter: Reporter,
     calls: Arc<Semaphore>,
     tasks: JoinSet<Landed>,
@@ -90,7 +95,7 @@ pub(super) struct Keeper {
 impl Keeper {
     pub(super) fn new(options: Options, fetcher: Fetcher, reporter: Reporter) -> Keeper {
         Keeper {
-            cache: Cache::new(options.cached_max, options.unknown_kept),
+            cache: Cache::new(options.cached_max, options.useless_kept),
             calls: Arc::new(Semaphore::new(options.calls_max.max(1))),
             options,
             fetcher: Arc::new(fetcher),
@@ -120,15 +125,20 @@ impl Keeper {
 
     fn take(&mut self, command: Command) {
         match command {
-            Command::Schema { id, waiter } => {
-                if let Some(answer) = self.cache.get(id, Instant::now()) {
-                    let _ = waiter.reply.send((id, answer));
+            Command::Schema { key, patience, waiter } => {
+                let now = Instant::now();
+                let cached = self.cache.get(key, now);
+                let is_settled =
+                    |answer: &SchemaAnswer| patience.is_zero() || *answer != SchemaAnswer::Unknown;
+                if let Some(answer) = cached.filter(is_settled) {
+                    let _ = waiter.reply.send((key, answer));
                     return;
                 }
-                let fresh = !self.flights.contains_key(&id);
-                self.flights.entry(id).or_default().waiters.push(waiter);
+                let fresh = !self.flights.contains_key(&key);
+                let flight = self.flights.entry(key).or_default();
+                flight.waiters.push((waiter, now + patience));
                 if fresh {
-                    self.fly(id, Duration::ZERO);
+                    self.fly(key, Duration::ZERO);
                 }
             }
             Command::Register { subject, schema, waiter } => {
@@ -141,32 +151,30 @@ impl Keeper {
 
     fn land(&mut self, landed: Landed) {
         match landed {
-            Landed::Schema { id, result: Ok(answer) } => {
+            Landed::Schema { key, result: Ok(answer) } => {
                 self.reporter.answered();
-                self.cache.put(id, answer.clone(), Instant::now());
-                for waiter in self.flights.remove(&id).unwrap_or_default().waiters {
-                    let _ = waiter.reply.send((id, answer.clone()));
+                let now = Instant::now();
+                self.cache.put(key, answer.clone(), now);
+                let mut flight = self.flights.remove(&key).unwrap_or_default();
+                for (waiter, until) in std::mem::take(&mut flight.waiters) {
+                    if answer == SchemaAnswer::Unknown && until > now && waiter.waits() {
+                        flight.waiters.push((waiter, until));
+                    } else {
+                        let _ = waiter.reply.send((key, answer.clone()));
+                    }
                 }
+                self.fly_again(key, flight);
             }
-            Landed::Schema { id, result: Err(failure) } => {
-                self.reporter.failed(&failure.reason, Instant::now());
-                let Some(flight) = self.flights.get_mut(&id) else {
-                    return;
-                };
-                flight.waiters.retain(Waiter::waits);
-                flight.failures += 1;
-                if flight.waiters.is_empty() {
-                    self.flights.remove(&id);
-                } else {
-                    let failures = flight.failures;
-                    let pause = self.pause(failures);
-                    self.fly(id, pause);
-                }
+            Landed::Schema { key, result: Err(failure) } => {
+                self.reporter.failed(&failure, Instant::now());
+                let mut flight = self.flights.remove(&key).unwrap_or_default();
+                flight.waiters.retain(|(waiter, _)| waiter.waits());
+                self.fly_again(key, flight);
             }
             Landed::Register { mut flight, result } => {
                 match &result {
                     Err(failure) if !failure.refused => {
-                        self.reporter.failed(&failure.reason, Instant::now());
+                        self.reporter.failed(failure, Instant::now());
                         flight.failures += 1;
                         if flight.waiter.waits() {
                             let pause = self.pause(flight.failures);
@@ -181,12 +189,22 @@ impl Keeper {
         }
     }
 
-    fn fly(&mut self, id: u32, pause: Duration) {
+    /// Asks once more after a pause, while someone waits.
+    fn fly_again(&mut self, key: SchemaKey, mut flight: Flight) {
+        if !flight.waiters.is_empty() {
+            flight.failures += 1;
+            let pause = self.pause(flight.failures);
+            self.flights.insert(key, flight);
+            self.fly(key, pause);
+        }
+    }
+
+    fn fly(&mut self, key: SchemaKey, pause: Duration) {
         let (fetcher, calls) = (Arc::clone(&self.fetcher), Arc::clone(&self.calls));
         self.tasks.spawn(async move {
             tokio::time::sleep(pause).await;
             let _permit = calls.acquire().await;
-            Landed::Schema { id, result: fetcher.schema(id).await }
+            Landed::Schema { key, result: fetcher.schema(key).await }
         });
     }
 

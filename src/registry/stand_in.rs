@@ -15,6 +15,9 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
+use xxhash_rust::xxh3::xxh3_128;
+
+use crate::observe::SchemaKey;
 
 /// A running stand-in on a free port of the loopback address; stops when dropped.
 #[derive(Debug)]
@@ -94,6 +97,8 @@ fn router() -> Router {
     Router::new()
         .route("/schemas/ids/{id}", get(schema_by_id))
         .route("/schemas/ids/{id}/versions", get(versions_of_id))
+        .route("/schemas/guids/{guid}", get(schema_by_guid))
+        .route("/schemas/guids/{guid}/ids", get(ids_of_guid))
         .route("/subjects", get(subjects))
         .route("/subjects/{subject}", post(look_up))
         .route("/subjects/{subject}/versions", get(versions).post(register))
@@ -111,6 +116,20 @@ async fn schema_by_id(
 ) -> Result<Json<Value>, ApiError> {
     let store = open(&store);
     store.by_id(id).map(|stored| Json(stored.body())).ok_or_else(schema_not_found)
+}
+
+async fn schema_by_guid(
+    State(store): State<Shared>,
+    Path(guid): Path<String>,
+) -> Result<Json<Value>, ApiError> {
+    let store = open(&store);
+    let place = store.place_of(&guid).ok_or_else(schema_not_found)?;
+    Ok(Json(store.schemas[place].body()))
+}
+
+async fn ids_of_guid(State(store): State<Shared>, Path(guid): Path<String>) -> Json<Value> {
+    let place = open(&store).place_of(&guid);
+    Json(place.map(|place| json!({ "context": ".", "id": place + 1 })).into_iter().collect())
 }
 
 async fn versions_of_id(
@@ -198,6 +217,10 @@ impl Store {
         self.schemas.get(usize::try_from(id).ok()?.checked_sub(1)?)
     }
 
+    fn place_of(&self, guid: &str) -> Option<usize> {
+        self.schemas.iter().position(|stored| stored.guid() == guid)
+    }
+
     fn subject(&self, subject: &str) -> Result<&Vec<u32>, ApiError> {
         self.subjects.get(subject).ok_or_else(|| {
             ApiError(StatusCode::NOT_FOUND, 40401, format!("Subject '{subject}' not found."))
@@ -232,8 +255,14 @@ impl Stored {
         Ok(stored)
     }
 
+    /// A hash of what the schema says. Real registries take another one; it is theirs to choose.
+    fn guid(&self) -> String {
+        let said = format!("{} {} {}", self.schema_type, self.schema, self.references);
+        SchemaKey::Guid(xxh3_128(said.as_bytes())).to_string()
+    }
+
     fn body(&self) -> Value {
-        let mut body = json!({ "schema": self.schema });
+        let mut body = json!({ "schema": self.schema, "guid": self.guid() });
         if self.schema_type != "AVRO" {
             body["schemaType"] = self.schema_type.clone().into();
         }

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
 
+use super::fetch::Failure;
+
 /// Between two warnings about the same outage.
 const WARN_EVERY: Duration = Duration::from_secs(30);
 
@@ -23,6 +25,8 @@ pub struct RegistryStatus {
     pub answered: u64,
     /// Calls that failed and are tried again.
     pub failed: u64,
+    /// Of these, those the registry did not let in (401, 403).
+    pub denied: u64,
 }
 
 /// Writes the status, and a log line when it changes or an outage goes on.
@@ -55,16 +59,22 @@ impl Reporter {
         }
     }
 
-    pub(super) fn failed(&mut self, reason: &str, now: Instant) {
+    pub(super) fn failed(&mut self, failure: &Failure, now: Instant) {
         let before = self.change(|status| {
             status.up = Some(false);
-            status.last_error = Some(reason.to_owned());
+            status.last_error = Some(failure.reason.clone());
             status.failed += 1;
+            status.denied += u64::from(failure.denied);
         });
         if self.warned.is_none_or(|at| now.duration_since(at) >= WARN_EVERY) {
             self.warned = Some(now);
             let failed_calls = before.failed + 1;
-            warn!(reason, failed_calls, "schema registry does not answer, trying again");
+            let reason = &failure.reason;
+            if failure.denied {
+                warn!(reason, failed_calls, "schema registry does not let us in, trying again");
+            } else {
+                warn!(reason, failed_calls, "schema registry does not answer, trying again");
+            }
         }
     }
 

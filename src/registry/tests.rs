@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::config::deployment::{PublicTopics, RegistryAccess, RegistryLogin, Secret};
-use crate::observe::SchemaAnswer;
+use crate::observe::{SchemaAnswer, SchemaKey, SchemaLanguage};
 use crate::publish::EventKind;
 
 use super::{Options, Registry, RegistryError, SchemaSource, StandIn};
@@ -105,7 +105,7 @@ fn call(url: &str, method: &str, path: &str, body: &Value) -> (u16, Value) {
     (status, serde_json::from_str(body).unwrap_or_default())
 }
 
-fn wait_for(source: &mut SchemaSource) -> Vec<(u32, SchemaAnswer)> {
+fn wait_for(source: &mut SchemaSource) -> Vec<(SchemaKey, SchemaAnswer)> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let answers = source.poll();
@@ -146,6 +146,8 @@ fn client_recovers_by_itself_from_everything_that_is_no_answer() {
         let status = registry.status();
         assert_eq!((status.up, status.failed, status.answered), (Some(true), 2, 1), "{bad:?}");
         assert!(status.last_error.is_some(), "{bad:?}");
+        let denied = matches!(bad, Reply::Status(401 | 403, _));
+        assert_eq!(status.denied, if denied { 2 } else { 0 }, "{bad:?}");
     }
 }
 
@@ -156,7 +158,7 @@ fn refused_connection_is_tried_until_the_registry_is_there() {
     drop(listener);
     let registry = start(url, options());
     let mut source = registry.source();
-    source.request(7);
+    source.request(SchemaKey::Id(7), Duration::ZERO);
 
     let error = registry.fetch(7, SOON).expect_err("nobody listens");
 
@@ -179,8 +181,8 @@ fn one_id_is_in_flight_once_whoever_asks() {
     let mut sources: Vec<SchemaSource> = (0..20).map(|_| registry.source()).collect();
 
     for source in &mut sources {
-        source.request(7);
-        source.request(7);
+        source.request(SchemaKey::Id(7), Duration::ZERO);
+        source.request(SchemaKey::Id(7), Duration::ZERO);
     }
     for source in &mut sources {
         let answers = wait_for(source);
@@ -197,7 +199,7 @@ fn nobody_left_to_wait_ends_the_retries() {
     scripted(listener, vec![Reply::Status(500, ""); 100_000]);
     let registry = start(url, options());
     let mut source = registry.source();
-    source.request(7);
+    source.request(SchemaKey::Id(7), Duration::ZERO);
     registry.fetch(8, SOON).expect_err("fails for ever");
     assert!(registry.status().waiting >= 1);
 
@@ -214,7 +216,7 @@ fn nobody_left_to_wait_ends_the_retries() {
 fn unknown_is_believed_for_its_time_only() {
     for (kept, asked_again) in [(Duration::from_secs(3600), false), (Duration::ZERO, true)] {
         let stand_in = StandIn::start().expect("starts");
-        let registry = start(stand_in.url(), Options { unknown_kept: kept, ..options() });
+        let registry = start(stand_in.url(), Options { useless_kept: kept, ..options() });
         assert_eq!(registry.fetch(1, PATIENCE).expect("answer"), SchemaAnswer::Unknown);
 
         registry.register("orders-value", r#""string""#, PATIENCE).expect("registers");
@@ -222,6 +224,47 @@ fn unknown_is_believed_for_its_time_only() {
         let answer = registry.fetch(1, PATIENCE).expect("answer");
         assert_eq!(is_known(&answer), asked_again, "kept for {kept:?}");
     }
+}
+
+#[test]
+fn a_schema_that_comes_late_is_waited_for_and_no_longer_than_said() {
+    let (listener, url) = listen();
+    let calls = scripted(listener, vec![NOT_FOUND; 3]);
+    let registry = start(url, options());
+    let mut source = registry.source();
+
+    source.request(SchemaKey::Id(7), PATIENCE);
+    assert!(is_known(&wait_for(&mut source)[0].1));
+    assert_eq!(calls.load(Ordering::SeqCst), 4, "three times there was none");
+
+    let (listener, url) = listen();
+    scripted(listener, vec![NOT_FOUND; 100_000]);
+    let registry = start(url, options());
+    let mut source = registry.source();
+    let asked = Instant::now();
+    source.request(SchemaKey::Id(7), SOON);
+    assert_eq!(wait_for(&mut source)[0].1, SchemaAnswer::Unknown);
+    assert!(asked.elapsed() >= SOON, "{:?}", asked.elapsed());
+    assert_eq!(registry.fetch(7, PATIENCE).expect("answer"), SchemaAnswer::Unknown);
+}
+
+#[test]
+fn a_guid_leads_to_the_id_that_cells_are_named_by() {
+    let stand_in = StandIn::start().expect("starts");
+    let registry = start(stand_in.url(), options());
+    registry.register("a-value", r#""long""#, PATIENCE).expect("registers");
+    let id = registry.register("orders-value", r#""string""#, PATIENCE).expect("registers");
+    let said = call(&stand_in.url(), "GET", &format!("/schemas/ids/{id}"), &Value::Null).1;
+    let written = said["guid"].as_str().expect("a guid");
+    let guid = u128::from_str_radix(&written.replace('-', ""), 16).expect("hexadecimal");
+
+    let by_guid = registry.fetch(SchemaKey::Guid(guid), PATIENCE).expect("answer");
+    let nobody = registry.fetch(SchemaKey::Guid(guid ^ 1), PATIENCE).expect("answer");
+
+    assert_eq!(by_guid, registry.fetch(id, PATIENCE).expect("answer"));
+    let SchemaAnswer::Known(schema) = by_guid else { panic!("{by_guid:?}") };
+    assert_eq!((schema.id, schema.number), (id, Some(1)));
+    assert_eq!(nobody, SchemaAnswer::Unknown);
 }
 
 #[test]
@@ -333,6 +376,7 @@ fn json_schema_is_passed_on_and_what_nobody_reads_is_unreadable_not_unknown() {
 
     let SchemaAnswer::Known(json) = json else { panic!("{json:?}") };
     assert_eq!((json.schema.as_str(), json.number), (r#"{"type":"object"}"#, Some(1)));
+    assert_eq!(json.language, SchemaLanguage::Json);
     assert!(matches!(protobuf, SchemaAnswer::Unreadable(_)), "{protobuf:?}");
 }
 
@@ -402,7 +446,16 @@ fn stand_in_speaks_as_the_real_one() {
 
     assert_eq!(get("/subjects").1, json!(["b-value", "team/orders-value"]));
     assert_eq!(get(versions).1, json!([1, 2]));
-    assert_eq!(get("/schemas/ids/2?deleted=true").1, json!({ "schema": "\"long\"" }));
+    let long = get("/schemas/ids/2?deleted=true").1;
+    assert_eq!(long["schema"], "\"long\"");
+    let guid = long["guid"].as_str().expect("a guid").to_owned();
+    assert_eq!(get(&format!("/schemas/guids/{guid}")).1, long);
+    let ids = get(&format!("/schemas/guids/{guid}/ids")).1;
+    assert_eq!(ids, json!([{ "context": ".", "id": 2 }]));
+    assert_eq!(
+        error(get("/schemas/guids/00000000-0000-0000-0000-000000000000")),
+        (404, Some(40403))
+    );
     assert_eq!(
         get("/schemas/ids/2/versions").1,
         json!([

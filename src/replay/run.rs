@@ -19,7 +19,7 @@ use super::OwnedRecord;
 use crate::config::plan::Plan;
 use crate::event::progress::OutcomeCounts;
 use crate::event::route::Outbox;
-use crate::observe::{RegisteredSchema, SchemaAnswer, Taken};
+use crate::observe::{RegisteredSchema, SchemaAnswer, SchemaKey, SchemaLanguage, Taken};
 use crate::topology::Topology;
 
 /// Records of one commit at most: one fact each keeps its messages small.
@@ -98,12 +98,14 @@ impl ReplayRun {
             match self.topology.observe().record(&record.as_source(), out) {
                 Taken::Done => {
                     self.pending += 1;
-                    if self.topology.observe().urgent() {
+                    let observe = self.topology.observe();
+                    let is_full = observe.set_aside_bytes() >= self.plan.limits.pending_bytes;
+                    if is_full || observe.urgent() {
                         self.commit(self.newest_ms, out);
                     }
                     return Ok(());
                 }
-                Taken::NeedSchema(id) => self.topology.observe().schema(id, answer(id, record)),
+                Taken::NeedSchema(key) => self.topology.observe().schema(key, answer(key, record)),
                 Taken::Ahead => self.commit(self.newest_ms, out),
             }
         }
@@ -163,10 +165,11 @@ impl ReplayRun {
 }
 
 /// The schema a record carries. There is no registry: another id is unknown.
-fn answer(id: u32, record: &OwnedRecord) -> SchemaAnswer {
+fn answer(key: SchemaKey, record: &OwnedRecord) -> SchemaAnswer {
     match &record.schema {
-        Some((known, text)) if *known == id => SchemaAnswer::Known(RegisteredSchema {
-            id,
+        Some((id, text)) if SchemaKey::Id(*id) == key => SchemaAnswer::Known(RegisteredSchema {
+            id: *id,
+            language: SchemaLanguage::Avro,
             schema: text.to_string(),
             subject: None,
             number: None,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::{FileSource, FileSpec, ReplayError};
 use crate::config::plan::{Locator, Plan, TimeSource};
 use crate::infer::{Sampler, TopicSample, time_field};
+use crate::observe::SchemaLanguage;
 
 /// Records sampled of a topic, over all of its files; a second of decoding at most.
 const RECORDS_MAX: usize = 20_000;
@@ -66,7 +67,7 @@ fn sample_file(spec: &FileSpec, records_max: usize) -> Result<TopicSample, Repla
         if records == 0
             && let Some((id, text)) = &record.schema
         {
-            sampler.schema(*id, text);
+            sampler.schema(*id, SchemaLanguage::Avro, text);
         }
         // The only schema there is has been handed in.
         let _ = sampler.take(&record.as_source());

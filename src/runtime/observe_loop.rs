@@ -20,14 +20,15 @@ use super::member::{IdleTimer, Member, Polled};
 use super::reader::Reader;
 use super::report::ReportKind;
 use super::restore::Restorer;
+use super::schema_waits::{SchemaWaits, Wait};
 use super::send::Batch;
-use super::set_aside::{Kept, Seen, SetAside, WaitsFor, hand_in};
+use super::set_aside::{HandedIn, Kept, Seen, SetAside, WaitsFor, hand_in};
 use super::setup::Setup;
 use super::transaction::{Committed, Writer, WriterSettings, offsets};
 use crate::config::plan::Plan;
 use crate::event::progress::Progress;
 use crate::event::route::{Outbox, Route};
-use crate::observe::{Observe, SchemaAnswer};
+use crate::observe::{Observe, SchemaAnswer, SchemaKey, Taken};
 use crate::registry::SchemaSource;
 
 /// Its name in groups, metrics and logs.
@@ -56,6 +57,7 @@ struct ObserveLoop<'a> {
     writer: Writer,
     layouts: Layouts,
     schemas: Option<SchemaSource>,
+    schema_waits: SchemaWaits,
     set_aside: SetAside,
     out: Outbox,
     read: u64,
@@ -98,6 +100,7 @@ pub(super) fn run(
         writer,
         layouts,
         schemas,
+        schema_waits: SchemaWaits::new(Instant::now()),
         set_aside: SetAside::default(),
         out: Outbox::default(),
         read: 0,
@@ -234,7 +237,8 @@ impl ObserveLoop<'_> {
             match fetched.error() {
                 None => {
                     self.read += 1;
-                    waiting.extend(hand_in(&mut self.observe, &fetched, &mut seen, &mut self.out));
+                    let held = hand_in(&mut self.observe, &fetched, &mut seen, &mut self.out);
+                    waiting.extend(held.filter(|(record, cause)| self.has_to_wait(record, *cause)));
                 }
                 Some(code) => lost |= self.note(&fetched, code) == Noted::PositionLost,
             }
@@ -252,6 +256,15 @@ impl ObserveLoop<'_> {
         let (topic, partition) = (fetched.topic(), fetched.partition());
         waiting.iter().any(|(kept, _)| kept.place() == (topic, partition))
             || self.set_aside.holds(topic, partition)
+    }
+
+    /// Asks for the schema a record waits for; where that is taken for missing, the record is
+    /// done with at once.
+    fn has_to_wait(&mut self, record: &Kept, waits_for: WaitsFor) -> bool {
+        let WaitsFor::Schema(key) = waits_for else { return true };
+        let (topic, partition) = record.place();
+        self.ask(&(topic.to_owned(), partition), key)
+            || record.hand_in(&mut self.observe, &mut self.out) != Taken::Done
     }
 
     /// Takes down what was fetched that is no record.
@@ -285,9 +298,6 @@ impl ObserveLoop<'_> {
         }
         for (record, waits_for) in waiting {
             self.set_aside.insert(record, waits_for);
-            if let WaitsFor::Schema(id) = waits_for {
-                self.ask(id);
-            }
         }
         self.report_waiting();
     }
@@ -297,21 +307,40 @@ impl ObserveLoop<'_> {
         self.setup.report(NAME, ReportKind::Waiting { schema, layout });
     }
 
-    fn ask(&mut self, id: u32) {
-        if let Some(schemas) = &mut self.schemas {
-            schemas.request(id);
-        } else {
+    /// Asks for a schema; whether the partition has to wait. Where not, observe has an answer.
+    fn ask(&mut self, place: &Place, key: SchemaKey) -> bool {
+        let Some(schemas) = &mut self.schemas else {
             let why = "no registry is configured".to_owned();
-            self.observe.schema(id, SchemaAnswer::Unreadable(why));
-            self.hand_in_again(WaitsFor::Schema(id));
+            self.observe.schema(key, SchemaAnswer::Unreadable(why));
+            return false;
+        };
+        match self.schema_waits.wait(place, schemas.pending(), Instant::now()) {
+            Wait::For(patience) => {
+                schemas.request(key, patience);
+                true
+            }
+            Wait::No => {
+                schemas.request(key, Duration::ZERO);
+                self.observe.schema(key, SchemaAnswer::Unknown);
+                false
+            }
         }
     }
 
     fn take_answers(&mut self) {
+        let now = Instant::now();
+        if self.schema_waits.doubts(now) {
+            self.observe.forget_useless_schemas();
+        }
         let Some(schemas) = &mut self.schemas else { return };
-        for (id, answer) in schemas.poll() {
-            self.observe.schema(id, answer);
-            self.hand_in_again(WaitsFor::Schema(id));
+        for (key, answer) in schemas.poll() {
+            if answer == SchemaAnswer::Unknown {
+                for place in self.set_aside.waiting_for(key) {
+                    self.schema_waits.missing(place, now);
+                }
+            }
+            self.observe.schema(key, answer);
+            self.hand_in_again(WaitsFor::Schema(key));
         }
     }
 
@@ -324,13 +353,16 @@ impl ObserveLoop<'_> {
     }
 
     fn hand_in_again(&mut self, came: WaitsFor) {
-        let (free, asked) = self.set_aside.hand_in_again(came, &mut self.observe, &mut self.out);
+        let HandedIn { free, asked } =
+            self.set_aside.hand_in_again(came, &mut self.observe, &mut self.out);
         if !free.is_empty() {
             self.go_on(&free);
             self.report_waiting();
         }
-        for id in asked {
-            self.ask(id);
+        for (place, key) in asked {
+            if !self.ask(&place, key) {
+                self.hand_in_again(WaitsFor::Schema(key));
+            }
         }
     }
 

@@ -7,16 +7,13 @@ use std::collections::BTreeMap;
 use super::ffi::Fetched;
 use super::group::Place;
 use crate::event::route::Outbox;
-use crate::observe::{Observe, SourceRecord, Taken};
-
-/// Headers handed on; more are not looked at.
-const HEADERS_MAX: usize = 16;
+use crate::observe::{Observe, SOURCE_HEADERS_MAX, SchemaKey, SourceRecord, Taken};
 
 /// What a record waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum WaitsFor {
-    /// A schema of this id.
-    Schema(u32),
+    /// This schema.
+    Schema(SchemaKey),
     /// News of layouts.
     Layout,
 }
@@ -45,6 +42,12 @@ impl SetAside {
         self.records.insert(place, (record, waits_for));
     }
 
+    /// Partitions that wait for a schema.
+    pub(super) fn waiting_for(&self, key: SchemaKey) -> impl Iterator<Item = &Place> {
+        let all = self.records.iter();
+        all.filter(move |(_, (_, waits))| *waits == WaitsFor::Schema(key)).map(|(place, _)| place)
+    }
+
     /// Partitions waiting for a schema, and for a layout.
     pub(super) fn counts(&self) -> (usize, usize) {
         let all = self.records.len();
@@ -52,15 +55,14 @@ impl SetAside {
         (all - layouts, layouts)
     }
 
-    /// Hands records that waited for this in again; returns the partitions that may go on, each
-    /// with its next offset, and the schemas still asked for.
+    /// Hands records that waited for this in again.
     pub(super) fn hand_in_again(
         &mut self,
         came: WaitsFor,
         observe: &mut Observe,
         out: &mut Outbox,
-    ) -> (Vec<(Place, i64)>, Vec<u32>) {
-        let (mut free, mut asked) = (Vec::new(), Vec::new());
+    ) -> HandedIn {
+        let HandedIn { mut free, mut asked } = HandedIn::default();
         for (place, (record, waits_for)) in &mut self.records {
             if *waits_for != came {
                 continue;
@@ -68,17 +70,26 @@ impl SetAside {
             match record.hand_in(observe, out) {
                 Taken::Done => free.push((place.clone(), record.offset + 1)),
                 Taken::Ahead => *waits_for = WaitsFor::Layout,
-                Taken::NeedSchema(id) => {
-                    *waits_for = WaitsFor::Schema(id);
-                    asked.push(id);
+                Taken::NeedSchema(key) => {
+                    *waits_for = WaitsFor::Schema(key);
+                    asked.push((place.clone(), key));
                 }
             }
         }
         for (place, _) in &free {
             self.records.remove(place);
         }
-        (free, asked)
+        HandedIn { free, asked }
     }
+}
+
+/// What came of records that were handed in again.
+#[derive(Debug, Default)]
+pub(super) struct HandedIn {
+    /// Partitions that may go on, each with its next offset.
+    pub(super) free: Vec<(Place, i64)>,
+    /// Partitions that need another schema.
+    pub(super) asked: Vec<(Place, SchemaKey)>,
 }
 
 /// A record with bytes of its own.
@@ -111,7 +122,7 @@ impl Kept {
         (&self.topic, self.partition)
     }
 
-    fn hand_in(&self, observe: &mut Observe, out: &mut Outbox) -> Taken {
+    pub(super) fn hand_in(&self, observe: &mut Observe, out: &mut Outbox) -> Taken {
         let headers: Vec<(&str, &[u8])> =
             self.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
         let record = SourceRecord {
@@ -127,17 +138,17 @@ impl Kept {
     }
 }
 
-/// Hands what was fetched of a topic to observe, with at most [`HEADERS_MAX`] headers where it
-/// looks at any; gives it back as it has to be kept when it has to wait.
+/// Hands what was fetched of a topic to observe, with at most [`SOURCE_HEADERS_MAX`] headers: one
+/// of them may name the schema. Gives it back as it has to be kept when it has to wait.
 pub(super) fn hand_in<'b>(
     observe: &mut Observe,
     fetched: &Fetched<'b>,
     seen: &mut Seen<'b>,
     out: &mut Outbox,
 ) -> Option<(Kept, WaitsFor)> {
-    seen.look(fetched, observe);
-    let Seen { topic, wants_headers, headers, .. } = seen;
-    let count = if *wants_headers { fetched.headers(headers) } else { 0 };
+    seen.look(fetched);
+    let Seen { topic, headers, .. } = seen;
+    let count = fetched.headers(headers);
     let record = SourceRecord {
         topic,
         partition: fetched.partition(),
@@ -149,7 +160,7 @@ pub(super) fn hand_in<'b>(
     };
     let waits_for = match observe.record(&record, out) {
         Taken::Done => return None,
-        Taken::NeedSchema(id) => WaitsFor::Schema(id),
+        Taken::NeedSchema(key) => WaitsFor::Schema(key),
         Taken::Ahead => WaitsFor::Layout,
     };
     Some((Kept::new(&record), waits_for))
@@ -161,17 +172,15 @@ pub(super) fn hand_in<'b>(
 pub(super) struct Seen<'b> {
     handle: usize,
     topic: &'b str,
-    wants_headers: bool,
-    headers: [(&'b str, &'b [u8]); HEADERS_MAX],
+    headers: [(&'b str, &'b [u8]); SOURCE_HEADERS_MAX],
 }
 
 impl<'b> Seen<'b> {
-    fn look(&mut self, fetched: &Fetched<'b>, observe: &Observe) {
+    fn look(&mut self, fetched: &Fetched<'b>) {
         let handle = fetched.topic_handle();
         if handle != self.handle {
             self.handle = handle;
             self.topic = fetched.topic();
-            self.wants_headers = observe.wants_headers(self.topic);
         }
     }
 }

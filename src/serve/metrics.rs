@@ -201,7 +201,10 @@ impl Metrics {
         self.set(Id::SchemasWaiting, &[], status.waiting as f64);
         self.set(Id::SchemasCached, &[], status.cached as f64);
         if let Family::Counter(calls) = self.family(Id::SchemaCalls) {
-            for (result, n) in [("answered", status.answered), ("failed", status.failed)] {
+            let failed = status.failed - status.denied;
+            let results =
+                [("answered", status.answered), ("denied", status.denied), ("failed", failed)];
+            for (result, n) in results {
                 let counter = calls.with_label_values(&[result]);
                 counter.inc_by(n.saturating_sub(counter.get()));
             }

@@ -103,7 +103,7 @@ table! {
     SchemaRegistryUp: Gauge "schema_registry_up", "0 or 1", [],
         "1 when the schema registry answered the last call.";
     SchemaCalls: Counter "schema_registry_calls_total", "calls", ["result"],
-        "Calls to the schema registry, by result: answered or failed.";
+        "Calls to the schema registry, by result: answered, denied (401, 403) or failed.";
     SchemasWaiting: Gauge "schemas_waiting", "schemas", [],
         "Schemas asked for and not known yet; their partitions wait.";
     SchemasCached: Gauge "schemas_cached", "schemas", [],
@@ -130,6 +130,8 @@ table! {
         "Cells moved to the rest because a window had too many.";
     FieldUnwatched: Counter "field_unwatched_total", "fields", ["subject"],
         "Fields not watched because a dataset had more than its limit.";
+    TimeUnitMismatch: Counter "time_unit_mismatch_total", "records", ["subject"],
+        "Records refused as past or future whose time would be plausible in another unit.";
     DefinitionOther: Counter "definition_other_total", "rows", ["subject"],
         "Rows counted under another definition of a subject and passed over.";
     WindowGone: Counter "window_gone_total", "rows", ["subject"],

@@ -11,7 +11,7 @@ use crate::config::plan::Plan;
 use crate::event::progress::OutcomeCounts;
 use crate::event::route::Outbox;
 use crate::infer::{Sampler, TopicSample};
-use crate::observe::{SchemaAnswer, Taken};
+use crate::observe::{SchemaAnswer, SchemaLanguage, Taken};
 use crate::registry::{Registry, SchemaSource};
 use crate::topology::Topology;
 
@@ -51,13 +51,13 @@ pub fn sample(
             Heard::Nothing => {}
             Heard::End(_) => ended += 1,
             Heard::Record(held) => held.lend(reader.name(), |record| {
-                if let (Some(id), Some(registry)) = (sampler.take(record), registry) {
-                    let answer = registry.fetch(id, SCHEMA_PATIENCE);
-                    let text = match &answer {
-                        Ok(SchemaAnswer::Known(known)) => known.schema.as_str(),
-                        Ok(_) | Err(_) => "",
+                if let (Some(key), Some(registry)) = (sampler.take(record), registry) {
+                    let answer = registry.fetch(key, SCHEMA_PATIENCE);
+                    let (language, text) = match &answer {
+                        Ok(SchemaAnswer::Known(known)) => (known.language, known.schema.as_str()),
+                        Ok(_) | Err(_) => (SchemaLanguage::Avro, ""),
                     };
-                    sampler.schema(id, text);
+                    sampler.schema(key, language, text);
                     let _ = sampler.take(record);
                 }
             }),
@@ -204,12 +204,12 @@ impl Watch {
                 return true;
             }
             Taken::Ahead => self.is_ahead = true,
-            Taken::NeedSchema(id) => match &mut self.registry {
-                Some(registry) => registry.request(id),
+            Taken::NeedSchema(key) => match &mut self.registry {
+                Some(registry) => registry.request(key, Duration::ZERO),
                 None => {
-                    tracing::warn!(topic, id, "records name a schema: give --registry");
+                    tracing::warn!(topic, schema = %key, "records name a schema: give --registry");
                     let why = "no registry was given".to_owned();
-                    observe.schema(id, SchemaAnswer::Unreadable(why));
+                    observe.schema(key, SchemaAnswer::Unreadable(why));
                     return self.take(index, held, out);
                 }
             },
@@ -222,8 +222,8 @@ impl Watch {
         if answers.is_empty() {
             return Ok(());
         }
-        for (id, answer) in answers {
-            self.topology.observe().schema(id, answer);
+        for (key, answer) in answers {
+            self.topology.observe().schema(key, answer);
         }
         self.retry(out)
     }

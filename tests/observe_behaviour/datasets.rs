@@ -5,7 +5,9 @@ use driftline::event::cell::CellKey;
 use driftline::event::layout::LayoutUpdate;
 use driftline::event::route::Note;
 use driftline::event::time::EventTime;
-use driftline::observe::{RegisteredSchema, SchemaAnswer, Taken};
+use driftline::observe::{
+    RegisteredSchema, SCHEMA_HEADER, SchemaAnswer, SchemaKey, SchemaLanguage, Taken,
+};
 use driftline::sketch::{FieldKind, SampleValue};
 
 use super::support::*;
@@ -31,7 +33,6 @@ fn a_cell_is_a_producer_and_a_schema_version() {
     let dataset = DatasetPlan { schema_version: Some(field("sv")), ..orders() };
     let mut run = Run::new(plan(&[dataset], &[]), 1);
     run.observe.schema(7, order_schema(7));
-    assert!(run.observe.wants_headers("orders"));
     run.take(&order(7, 1.0, "DE", 10).with("app", "pos"));
     run.take(&record(10, "DE").with("app", "old").with("app", "pos"));
     run.take(&json("orders", r#"{"at": 10, "sv": 3}"#).with("app", &"x".repeat(257)));
@@ -85,6 +86,7 @@ fn json_under_a_registered_json_schema_has_its_version() {
         9,
         SchemaAnswer::Known(RegisteredSchema {
             id: 9,
+            language: SchemaLanguage::Json,
             schema: r#"{"type": "object", "properties": {"at": {"type": "integer"}}}"#.into(),
             subject: None,
             number: None,
@@ -95,6 +97,70 @@ fn json_under_a_registered_json_schema_has_its_version() {
     run.take(&Input { payload: Some(payload), ..json("orders", "") });
 
     assert_eq!(keys(&run.told()), [key("unknown", "9")]);
+}
+
+#[test]
+fn how_many_items_there_are_is_a_number_where_configuration_names_it() {
+    let at_least_one = FieldPlan { min: Some(1.0), ..FieldPlan::default() };
+    let fields = named(&[("items[#]", at_least_one), ("tags{#}", FieldPlan::default())]);
+    let dataset = driftline::config::plan::DatasetPlan { fields, ..orders() };
+    let mut run = Run::new(plan(&[dataset], &[]), 1);
+    let schema = r#"{"type": "record", "name": "R", "fields": [
+        {"name": "at", "type": "long"},
+        {"name": "items", "type": ["null", {"type": "array", "items": "string"}]},
+        {"name": "other", "type": {"type": "array", "items": "int"}}]}"#;
+    let answer = RegisteredSchema {
+        id: 9,
+        language: SchemaLanguage::Avro,
+        schema: schema.into(),
+        subject: None,
+        number: None,
+    };
+    run.observe.schema(9, SchemaAnswer::Known(answer));
+    for body in [&[10, 2, 4, 2, b'a', 2, b'b', 0, 0][..], &[10, 2, 0, 0], &[10, 0, 0]] {
+        let payload = [&[0, 0, 0, 0, 9], body].concat();
+        run.take(&Input { payload: Some(payload), ..json("orders", "") });
+    }
+    run.take(&json("orders", r#"{"at": 5, "items": [1, 2, 3], "tags": {"x": 1}}"#));
+
+    let told = run.told();
+    let items = told.field("items[#]");
+    let counters = items.counters;
+    assert_eq!((counters.present, counters.null, counters.zero), (3, 1, 1));
+    assert_eq!((counters.breach, items.histogram.total()), (1, 2));
+    let tags = told.field("tags{#}").counters;
+    assert_eq!((tags.present, tags.absent), (1, 3));
+    let paths = told.summaries.iter().flat_map(|(_, batch)| &batch.datasets);
+    let mut fields = paths.flat_map(|delta| &delta.cells).flat_map(|cell| &cell.fields);
+    assert!(fields.all(|(path, _)| path != "other[#]"), "nobody asked for it");
+}
+
+#[test]
+fn a_guid_in_a_header_names_the_schema_and_cells_have_its_id() {
+    let mut run = Run::new(plan(&[orders()], &[]), 1);
+    let guid = 0x0123_4567_89ab_cdef_0123_4567_89ab_cdef_u128;
+    let named = |value: &[u8]| {
+        let prefixed = order(9, 1.0, "DE", 5);
+        let body = prefixed.payload.as_deref().unwrap()[5..].to_vec();
+        let mut input = Input { payload: Some(body), ..prefixed };
+        input.raw.push((SCHEMA_HEADER, value.to_vec()));
+        input
+    };
+    let by_guid = named(&[&[1][..], &guid.to_be_bytes()].concat());
+    assert_eq!(run.give(&by_guid), Taken::NeedSchema(SchemaKey::Guid(guid)));
+    run.observe.schema(SchemaKey::Guid(guid), order_schema(9));
+    run.take(&by_guid);
+    let by_id = named(&[0, 0, 0, 0, 9]);
+    assert_eq!(run.give(&by_id), Taken::NeedSchema(SchemaKey::Id(9)));
+    run.observe.schema(9, order_schema(9));
+    run.take(&by_id);
+    run.take(&order(9, 1.0, "DE", 5));
+    run.take(&named(b"\x01short"));
+
+    let told = run.told();
+    assert_eq!(keys(&told), [key("unknown", "9")]);
+    assert_eq!(told.field("amount").counters.present, 3);
+    assert_eq!(told.set_aside("driftline.reason"), "bad_schema_header");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Neither commits, nor instances, nor order can change what assess sees.
 
 use driftline::config::plan::{DatasetPlan, FieldPlan, Plan, WantedKind};
-use driftline::observe::Taken;
+use driftline::observe::{SchemaKey, Taken};
 use proptest::prelude::*;
 
 use super::support::*;
@@ -56,7 +56,7 @@ fn merged(inputs: &[Input], instances: i32, commits: &[usize], learnt: bool) -> 
         }
         for (number, input) in inputs.iter().enumerate() {
             if own.contains(&input.partition) {
-                assert_ne!(run.give(input), Taken::NeedSchema(0));
+                assert_ne!(run.give(input), Taken::NeedSchema(SchemaKey::Id(0)));
             }
             if commits.contains(&number) {
                 told.push(run.told());

@@ -2,7 +2,7 @@
 
 use driftline::config::plan::{FieldPlan, TimeBounds, TimeSource, WantedKind};
 use driftline::event::time::EventTime;
-use driftline::observe::{SchemaAnswer, Taken};
+use driftline::observe::{SchemaAnswer, SchemaKey, Taken};
 use proptest::prelude::*;
 
 use super::support::*;
@@ -91,9 +91,8 @@ fn an_oversized_record_is_set_aside_cut() {
 fn nothing_is_counted_until_the_schema_is_known() {
     let mut run = Run::new(plan(&[orders()], &[]), 1);
     let record = order(7, 1.5, "DE", 10);
-    assert_eq!(run.give(&record), Taken::NeedSchema(7));
+    assert_eq!(run.give(&record), Taken::NeedSchema(SchemaKey::Id(7)));
     assert!(!run.observe.has_news());
-    assert!(!run.observe.knows_schema(7));
 
     run.observe.schema(7, order_schema(7));
     run.take(&record);

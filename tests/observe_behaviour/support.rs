@@ -17,7 +17,7 @@ use driftline::event::summary::{PredictionSums, SummaryBatch};
 use driftline::event::time::{EventTime, WindowSize};
 use driftline::event::wire::decode;
 use driftline::observe::{
-    Observe, RegisteredSchema, SchemaAnswer, SourceCommit, SourceRecord, Taken,
+    Observe, RegisteredSchema, SchemaAnswer, SchemaLanguage, SourceCommit, SourceRecord, Taken,
 };
 use driftline::sketch::{FieldLayout, FieldSummary, LogHistogram, Sample, SampleValue};
 
@@ -120,6 +120,8 @@ pub(crate) struct Input {
     pub(crate) timestamp_ms: i64,
     pub(crate) payload: Option<Vec<u8>>,
     pub(crate) headers: Vec<(&'static str, String)>,
+    /// Headers that are no text.
+    pub(crate) raw: Vec<(&'static str, Vec<u8>)>,
 }
 
 pub(crate) fn json(topic: &'static str, text: &str) -> Input {
@@ -129,6 +131,7 @@ pub(crate) fn json(topic: &'static str, text: &str) -> Input {
         timestamp_ms: 0,
         payload: Some(text.as_bytes().to_vec()),
         headers: Vec::new(),
+        raw: Vec::new(),
     }
 }
 
@@ -166,6 +169,7 @@ pub(crate) fn order(schema: u32, amount: f64, country: &str, at: i64) -> Input {
 pub(crate) fn order_schema(id: u32) -> SchemaAnswer {
     SchemaAnswer::Known(RegisteredSchema {
         id,
+        language: SchemaLanguage::Avro,
         schema: r#"{"type":"record","name":"Order","fields":[
             {"name":"amount","type":"double"},
             {"name":"country","type":"string"},
@@ -205,8 +209,9 @@ impl Run {
     /// Hands in a record at its partition's next offset.
     pub(crate) fn give(&mut self, input: &Input) -> Taken {
         let offset = self.next.get_mut(&(input.topic.to_owned(), input.partition)).unwrap();
-        let headers: Vec<(&str, &[u8])> =
-            input.headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+        let texts = input.headers.iter().map(|(name, value)| (*name, value.as_bytes()));
+        let raw = input.raw.iter().map(|(name, value)| (*name, value.as_slice()));
+        let headers: Vec<(&str, &[u8])> = texts.chain(raw).collect();
         let record = SourceRecord {
             topic: input.topic,
             partition: input.partition,

@@ -30,7 +30,8 @@ pub struct Dataset {
     #[serde(default)]
     pub bounds: BoundsAsWritten,
     /// What is known of single fields, by dotted path. All scalar fields are watched, whether
-    /// named here or not, unless `only` is given.
+    /// named here or not, unless `only` is given. `"items[#]"` is how many items the array `items`
+    /// has, `"tags{#}"` how many entries the map `tags`: numbers, watched where named here.
     #[serde(default)]
     pub fields: BTreeMap<String, Field>,
     /// The only fields to watch. Default: all scalar fields of each schema.

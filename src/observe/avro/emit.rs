@@ -66,11 +66,11 @@ impl Emit<'_> {
                 }
             }
             Node::Union(nodes) => self.union(nodes),
-            Node::Items { node: inside, is_map, field } => {
+            Node::Items { node: inside, is_map, field, length } => {
                 if let Some(slot) = self.slot(*field) {
                     self.push(Op::Composite { slot });
                 }
-                self.items(inside, *is_map);
+                self.items(inside, *is_map, self.slot(*length));
             }
             Node::Again(record) => {
                 self.push(Op::Again { record: index(*record) });
@@ -208,8 +208,10 @@ impl Emit<'_> {
 
     fn list_slots(&mut self, node: &Node) {
         match node {
-            Node::Leaf(_, field) | Node::Items { field, .. } => {
+            Node::Leaf(_, field) => self.program.slot_lists.extend(self.slot(*field)),
+            Node::Items { field, length, .. } => {
                 self.program.slot_lists.extend(self.slot(*field));
+                self.program.slot_lists.extend(self.slot(*length));
             }
             Node::Record(nodes) | Node::Union(nodes) => {
                 for inside in nodes {
@@ -220,7 +222,7 @@ impl Emit<'_> {
         }
     }
 
-    fn items(&mut self, node: &Node, is_map: bool) {
+    fn items(&mut self, node: &Node, is_map: bool, length: Option<u32>) {
         let op = self.push(Op::Items { is_map, end: 0 });
         let start = op + 1;
         self.label = index(start);
@@ -233,11 +235,17 @@ impl Emit<'_> {
         match fixed {
             Some(size) if !is_map => {
                 self.program.ops.truncate(start);
-                self.program.ops[op] = Op::FixedItems { size };
+                self.program.ops[op] = match length {
+                    None => Op::FixedItems { size },
+                    Some(slot) => Op::CountedFixedItems { size, slot },
+                };
             }
             _ => {
                 let end = index(self.program.ops.len());
-                self.program.ops[op] = Op::Items { is_map, end };
+                self.program.ops[op] = match length {
+                    None => Op::Items { is_map, end },
+                    Some(slot) => Op::CountedItems { is_map, end, slot },
+                };
             }
         }
         self.place();

@@ -10,6 +10,9 @@
 //!
 //! *Unions.* The branch taken fills its paths and the paths of the others stay absent; the null
 //! branch makes every path below null. Records of several branches share the paths they both have.
+//!
+//! *Arrays and maps.* How many items `tags` has goes to the path `tags[#]` (`tags{#}` for a map)
+//! when someone watches it; null and absent are as for a scalar. The items are skipped.
 
 mod cursor;
 mod emit;
@@ -52,6 +55,8 @@ pub enum FoundKind {
     Null,
     /// [`Slot::Composite`]: an array or map, never watched.
     Composite,
+    /// [`Slot::Integer`]: how many items an array or map has. No path of the schema itself.
+    Length,
     /// More than one of these: a union of scalars.
     Mixed,
 }
@@ -119,9 +124,9 @@ pub struct AvroPlan {
 }
 
 impl AvroPlan {
-    /// Compiles a writer schema. `want` is asked about each scalar path in schema order and
-    /// answers with the slot its values go to, or `None` for a path nobody watches. Several paths
-    /// may share a slot: the last one written counts.
+    /// Compiles a writer schema. `want` is asked about each scalar path and each length in schema
+    /// order and answers with the slot its values go to, or `None` for a path nobody watches.
+    /// Several paths may share a slot: the last one written counts.
     ///
     /// # Errors
     /// [`CompileError`]; it does not depend on what `want` answers.
@@ -180,7 +185,8 @@ impl AvroPlan {
 /// As [`AvroPlan::compile`].
 pub fn schema_fields(schema: &Schema) -> Result<Vec<SchemaField>, CompileError> {
     let shape = shape::Shape::of(schema)?;
-    Ok(shape.fields.into_iter().map(|field| field.schema).collect())
+    let told = shape.fields.into_iter().filter(|field| field.kind != FoundKind::Length);
+    Ok(told.map(|field| field.schema).collect())
 }
 
 /// Parses a schema's JSON text.

@@ -119,6 +119,17 @@ pub(super) enum Op {
     FixedItems {
         size: u32,
     },
+    /// As [`Op::Items`]; how many there are goes to a slot.
+    CountedItems {
+        is_map: bool,
+        end: u32,
+        slot: u32,
+    },
+    /// As [`Op::FixedItems`]; how many there are goes to a slot.
+    CountedFixedItems {
+        size: u32,
+        slot: u32,
+    },
     /// A record inside itself.
     Again {
         record: u32,

@@ -97,7 +97,15 @@ impl<'a> Run<'a, '_> {
                     at = end as usize;
                     self.items(is_map, first, end)?;
                 }
-                Op::FixedItems { size } => self.fixed_items(size)?,
+                Op::FixedItems { size } => {
+                    self.fixed_items(size)?;
+                }
+                Op::CountedItems { is_map, end, slot } => {
+                    let first = at;
+                    at = end as usize;
+                    let count = self.items(is_map, first, end)?;
+                    self.set(slot, Slot::Integer(count));
+                }
                 Op::Again { record } => self.again(record)?,
                 rare => self.rare(rare)?,
             }
@@ -138,6 +146,10 @@ impl<'a> Run<'a, '_> {
             Op::BigDecimal { slot } => {
                 let value = cursor::big_decimal(self.cursor.sized()?)?;
                 self.set(slot, Slot::Float(value));
+            }
+            Op::CountedFixedItems { size, slot } => {
+                let count = self.fixed_items(size)?;
+                self.set(slot, Slot::Integer(count));
             }
             Op::Null { slot } => self.set(slot, Slot::Null),
             Op::Composite { slot } => self.set(slot, Slot::Composite),
@@ -203,18 +215,21 @@ impl<'a> Run<'a, '_> {
         Ok(())
     }
 
-    /// Leaves items out. Each one walked takes at least a byte, so a count that lies ends with the
-    /// record.
+    /// Leaves items out and gives their number. Each one walked takes at least a byte, so a count
+    /// that lies ends with the record.
     #[inline(never)]
-    fn items(&mut self, is_map: bool, first: usize, end: u32) -> Result<(), DecodeError> {
+    fn items(&mut self, is_map: bool, first: usize, end: u32) -> Result<i64, DecodeError> {
         self.deeper()?;
+        let mut all = 0;
         loop {
-            match self.cursor.block()? {
-                (0, _) => break,
-                (_, Some(size)) => {
+            let (count, told) = self.cursor.block()?;
+            all = more(all, count);
+            match told {
+                _ if count == 0 => break,
+                Some(size) => {
                     self.cursor.take(size)?;
                 }
-                (count, None) => {
+                None => {
                     for _ in 0..count {
                         if is_map {
                             self.cursor.sized()?;
@@ -225,18 +240,25 @@ impl<'a> Run<'a, '_> {
             }
         }
         self.depth_left += 1;
-        Ok(())
+        Ok(all)
     }
 
-    fn fixed_items(&mut self, size: u32) -> Result<(), DecodeError> {
+    fn fixed_items(&mut self, size: u32) -> Result<i64, DecodeError> {
+        let mut all = 0;
         loop {
             let (count, told) = self.cursor.block()?;
+            all = more(all, count);
             let bytes = match told {
-                _ if count == 0 => return Ok(()),
+                _ if count == 0 => return Ok(all),
                 Some(bytes) => bytes,
                 None => usize::try_from(count).unwrap_or(usize::MAX).saturating_mul(size as usize),
             };
             self.cursor.take(bytes)?;
         }
     }
+}
+
+/// Items so far and those of a block; a block may claim more than there can be.
+fn more(all: i64, count: u64) -> i64 {
+    all.saturating_add(i64::try_from(count).unwrap_or(i64::MAX))
 }

@@ -34,7 +34,7 @@ pub(super) enum Node {
     /// Branches in order.
     Union(Vec<Node>),
     /// An array's items, or a map's keys and values.
-    Items { node: Box<Node>, is_map: bool, field: Option<usize> },
+    Items { node: Box<Node>, is_map: bool, field: Option<usize>, length: Option<usize> },
     /// A record met inside itself: index into [`Shape::recursive`].
     Again(usize),
 }
@@ -188,9 +188,13 @@ impl<'s> Walk<'s> {
     ) -> Result<Node, CompileError> {
         let about = About::plain(FoundKind::Composite, if is_map { "map" } else { "array" });
         let field = self.found(about, place);
+        let mark = if is_map { "{#}" } else { "[#]" };
+        let length = About::plain(FoundKind::Length, "length");
+        let path = place.path.as_ref().map(|path| format!("{path}{mark}"));
+        let length = self.found(length, &Place { path, ..place.clone() });
         let inside = Place { path: None, depth: place.depth + 1, ..place.clone() };
         let node = Box::new(self.node(items, &inside)?);
-        Ok(Node::Items { node, is_map, field })
+        Ok(Node::Items { node, is_map, field, length })
     }
 
     fn leaf(&mut self, schema: &'s Schema, place: &Place<'s>) -> Node {

@@ -11,10 +11,16 @@ fn record(fields: &str) -> String {
 
 /// A plan that watches everything, and the paths in the order of their slots.
 fn watch_all(schema: &str) -> (AvroPlan, Vec<String>) {
+    watch(schema, |kind| kind != FoundKind::Length)
+}
+
+fn watch(schema: &str, wants: impl Fn(FoundKind) -> bool) -> (AvroPlan, Vec<String>) {
     let mut paths = Vec::new();
     let plan = AvroPlan::parse(schema, &mut |found| {
-        paths.push(found.schema.path.clone());
-        Some(paths.len() - 1)
+        wants(found.kind).then(|| {
+            paths.push(found.schema.path.clone());
+            paths.len() - 1
+        })
     });
     (plan.unwrap(), paths)
 }
@@ -90,6 +96,48 @@ fn arrays_and_maps_are_skipped_in_all_their_layouts() {
             record(&format!(r#"{{"name": "a", "type": {items}}}, {{"name": "n", "type": "int"}}"#));
         check(&schema, body, after);
     }
+}
+
+#[test]
+fn lengths_are_counted_in_all_layouts() {
+    for (items, body, path, expected) in [
+        (r#"{"type": "array", "items": "string"}"#, &[0][..], "a[#]", Slot::Integer(0)),
+        (
+            r#"{"type": "array", "items": "string"}"#,
+            &[3, 6, 2, b'a', 0, 0],
+            "a[#]",
+            Slot::Integer(2),
+        ),
+        (
+            r#"{"type": "array", "items": "string"}"#,
+            &[2, 2, b'a', 1, 2, 0, 4, 0, 0, 0],
+            "a[#]",
+            Slot::Integer(4),
+        ),
+        (r#"{"type": "array", "items": "float"}"#, &[2, 0, 0, 0, 0, 0], "a[#]", Slot::Integer(1)),
+        (
+            r#"{"type": "array", "items": "null"}"#,
+            &[0x80, 0x80, 0x80, 0x80, 0x10, 0],
+            "a[#]",
+            Slot::Integer(1 << 31),
+        ),
+        (r#"{"type": "map", "values": "null"}"#, &[2, 2, b'k', 0], "a{#}", Slot::Integer(1)),
+        (r#"["null", {"type": "array", "items": "int"}]"#, &[0], "a[#]", Slot::Null),
+        (r#"["null", {"type": "array", "items": "int"}]"#, &[2, 2, 8, 0], "a[#]", Slot::Integer(1)),
+        (r#"["int", {"type": "map", "values": "int"}]"#, &[0, 8], "a{#}", Slot::Absent),
+    ] {
+        let schema = record(&format!(r#"{{"name": "a", "type": {items}}}"#));
+        let (plan, paths) = watch(&schema, |kind| kind == FoundKind::Length);
+        let mut slots = [Slot::Absent];
+        assert_eq!(plan.decode(body, &LIMITS, &mut slots), Ok(()), "{items} {body:?}");
+        assert_eq!((paths, slots), (vec![path.to_owned()], [expected]), "{items} {body:?}");
+    }
+    let fields = schema_fields(
+        &parse_schema(&record(r#"{"name": "a", "type": {"type": "array", "items": "int"}}"#))
+            .unwrap(),
+    );
+    let paths: Vec<String> = fields.unwrap().into_iter().map(|field| field.path).collect();
+    assert_eq!(paths, ["a"], "a length is no path of the schema");
 }
 
 #[test]

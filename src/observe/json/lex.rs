@@ -246,7 +246,7 @@ impl<'a> Lexer<'a> {
         match self.peek()? {
             b'"' => self.string().map(|_| ()),
             b'{' => self.skip_object(depth),
-            b'[' => self.skip_array(depth),
+            b'[' => self.skip_array(depth).map(|_| ()),
             b't' => self.word("true"),
             b'f' => self.word("false"),
             b'n' => self.word("null"),
@@ -271,17 +271,19 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// Leaves an array out, its bracket next.
-    pub(super) fn skip_array(&mut self, depth: usize) -> Result<(), DecodeError> {
+    /// Leaves an array out, its bracket next; gives how many items it has.
+    pub(super) fn skip_array(&mut self, depth: usize) -> Result<i64, DecodeError> {
         let depth = depth.checked_sub(1).ok_or(DecodeError::TooDeep)?;
         self.bump();
         if self.takes(b']')? {
-            return Ok(());
+            return Ok(0);
         }
+        let mut count = 0;
         loop {
             self.skip(depth)?;
+            count += 1;
             if self.ends(b']')? {
-                return Ok(());
+                return Ok(count);
             }
         }
     }

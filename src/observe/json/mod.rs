@@ -7,6 +7,9 @@
 //!
 //! *Paths.* Keys joined by dots; a key with a dot in it and a nested one can share a path. Arrays
 //! are skipped. Of equal keys the last one counts, with all that is below it.
+//!
+//! *Lengths.* How many items an array has, or members an object, goes to the path with `[#]` or
+//! `{#}` behind it where [`JsonPlan::count`] asked for that; null and absent are as for a scalar.
 
 mod escape;
 mod lex;
@@ -18,7 +21,7 @@ use crate::observe::Slot;
 
 use super::framing::{DEPTH_MAX, DecodeError, DecodeLimits};
 use lex::{Lexer, Number, Raw};
-use trie::{NodeId, Trie, Watch};
+use trie::{Length, NodeId, Trie, Watch};
 
 /// The paths of one kind of record, and which of them are watched.
 ///
@@ -60,6 +63,19 @@ impl JsonPlan {
     #[must_use]
     pub fn new() -> JsonPlan {
         JsonPlan { trie: Trie::new(), scratch: Scratch::default(), skipped: 0 }
+    }
+
+    /// Counts what is at a path: `tags[#]` the items of an array, `tags{#}` the members of an
+    /// object. To be called before any record; gives whether the path asks for that.
+    pub fn count(&mut self, path: &str, slot: usize) -> bool {
+        let (array, object) = (path.strip_suffix("[#]"), path.strip_suffix("{#}"));
+        match (array.or(object), u32::try_from(slot)) {
+            (Some(path), Ok(slot)) => {
+                self.trie.count(path, Length { slot, is_map: object.is_some() });
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Decodes one record.
@@ -137,15 +153,16 @@ struct Pass<'p, 'w, 'a> {
 }
 
 impl<'a> Pass<'_, '_, 'a> {
-    /// An object at `parent`, its brace next.
-    fn object(&mut self, parent: NodeId, depth: usize) -> Result<(), DecodeError> {
+    /// An object at `parent`, its brace next; gives how many members it has.
+    fn object(&mut self, parent: NodeId, depth: usize) -> Result<i64, DecodeError> {
         let depth = depth.checked_sub(1).ok_or(DecodeError::TooDeep)?;
         self.lexer.bump();
         if self.lexer.takes(b'}')? {
-            return Ok(());
+            return Ok(0);
         }
-        let mut order = 0;
+        let (mut order, mut count) = (0, 0);
         loop {
+            count += 1;
             let child = self.key(parent, &mut order)?;
             self.lexer.expect(b':')?;
             match child {
@@ -160,7 +177,7 @@ impl<'a> Pass<'_, '_, 'a> {
                 }
             }
             if self.lexer.ends(b'}')? {
-                return Ok(());
+                return Ok(count);
             }
         }
     }
@@ -214,15 +231,20 @@ impl<'a> Pass<'_, '_, 'a> {
             b'n' => {
                 self.lexer.word("null")?;
                 self.scalar(id, Slot::Null);
+                if let Some(length) = self.plan.trie.length(id) {
+                    put(self.slots, length.slot, Slot::Null);
+                }
             }
             b'{' => {
                 self.composite(id);
-                self.object(id, depth)?;
+                let count = self.object(id, depth)?;
                 self.plan.trie.leave(id);
+                self.length(id, true, count);
             }
             b'[' => {
                 self.composite(id);
-                self.lexer.skip_array(depth)?;
+                let count = self.lexer.skip_array(depth)?;
+                self.length(id, false, count);
             }
             _ => return Err(DecodeError::BadJson),
         }
@@ -255,6 +277,13 @@ impl<'a> Pass<'_, '_, 'a> {
     fn scalar(&mut self, id: NodeId, value: Slot<'a>) {
         if let Watch::Slot(slot) = asked(&mut self.plan.trie, id, &mut *self.want, &value) {
             put(self.slots, slot, value);
+        }
+    }
+
+    fn length(&mut self, id: NodeId, of_map: bool, count: i64) {
+        let length = self.plan.trie.length(id);
+        if let Some(length) = length.filter(|length| length.is_map == of_map) {
+            put(self.slots, length.slot, Slot::Integer(count));
         }
     }
 

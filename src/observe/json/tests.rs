@@ -143,6 +143,28 @@ fn composite_is_told_only_where_a_scalar_was_met() {
 }
 
 #[test]
+fn lengths_are_counted_where_asked_for() {
+    let mut plan = JsonPlan::new();
+    assert!(plan.count("a[#]", 0) && plan.count("b.c{#}", 1) && !plan.count("a", 2));
+    for (body, array, object) in [
+        (r#"{"a": [1, [2, 3], {}], "b": {"c": {"x": 1, "y": [1]}}}"#, Some(3), Some(2)),
+        (r#"{"a": [], "b": {"c": {}}}"#, Some(0), Some(0)),
+        (r#"{"a": {"x": 1}, "b": {"c": [1]}}"#, None, None),
+        (r#"{"a": 5, "b": 6}"#, None, None),
+        (r#"{"a": [1, 2], "a": 7, "b": {"c": {"x": 1}}, "b": {}}"#, None, None),
+        (r#"{"a": [1, 2], "a": [1]}"#, Some(1), None),
+    ] {
+        let slot = |count: Option<i64>| count.map_or(Slot::Absent, Slot::Integer);
+        let mut slots = vec![Slot::Absent; 2];
+        plan.decode(body.as_bytes(), &LIMITS, &mut |_, _| None, &mut slots).unwrap();
+        assert_eq!(slots, [slot(array), slot(object)], "{body}");
+    }
+    let mut slots = Vec::new();
+    plan.decode(br#"{"a": null}"#, &LIMITS, &mut |_, _| None, &mut slots).unwrap();
+    assert_eq!(slots, [Slot::Null]);
+}
+
+#[test]
 fn paths_are_asked_about_once() {
     let mut plan = JsonPlan::new();
     let mut paths = Vec::new();

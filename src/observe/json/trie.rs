@@ -25,9 +25,19 @@ pub(super) enum Watch {
     Slot(u32),
 }
 
+/// Where the number of items at a path goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Length {
+    pub(super) slot: u32,
+    /// Of members of an object; else of items of an array.
+    pub(super) is_map: bool,
+}
+
 /// Paths met, at most a given number of them.
 #[derive(Clone, Debug)]
 pub(super) struct Trie {
+    /// Paths whose items are counted.
+    lengths: Vec<(Box<str>, Length)>,
     nodes: Vec<Node>,
     /// Which record this is; counts from 1.
     record: u64,
@@ -42,6 +52,7 @@ struct Node {
     /// The key is written as it is, without escapes.
     is_plain: bool,
     watch: Watch,
+    length: Option<Length>,
     /// Where it stands among its parent's children.
     order: usize,
     /// Children in the order first met, which most records repeat.
@@ -62,6 +73,7 @@ impl Node {
             key: key.into(),
             is_plain: !key.bytes().any(needs_escape),
             watch: Watch::Unasked,
+            length: None,
             order,
             children: Vec::new(),
             sorted: Vec::new(),
@@ -74,7 +86,17 @@ impl Node {
 
 impl Trie {
     pub(super) fn new() -> Trie {
-        Trie { nodes: vec![Node::new(String::new(), "", 0)], record: 0, met: Vec::new() }
+        let nodes = vec![Node::new(String::new(), "", 0)];
+        Trie { lengths: Vec::new(), nodes, record: 0, met: Vec::new() }
+    }
+
+    /// Counts the items at a path not met yet.
+    pub(super) fn count(&mut self, path: &str, length: Length) {
+        self.lengths.push((path.into(), length));
+    }
+
+    pub(super) fn length(&self, id: NodeId) -> Option<Length> {
+        self.node(id).length
     }
 
     /// Paths remembered.
@@ -136,7 +158,9 @@ impl Trie {
         let is_root = parent == NodeId::ROOT;
         let path = if is_root { key.to_owned() } else { format!("{}.{key}", above.path) };
         let order = above.children.len();
-        self.nodes.push(Node::new(path, key, order));
+        let counted = self.lengths.iter().find(|(counted, _)| **counted == *path);
+        let length = counted.map(|(_, length)| *length);
+        self.nodes.push(Node { length, ..Node::new(path, key, order) });
         let above = &mut self.nodes[parent.0 as usize];
         above.children.push(id);
         above.sorted.insert(place, id);
@@ -174,6 +198,9 @@ impl Trie {
             };
             if let Watch::Slot(slot) = self.watch(below) {
                 forget(slot);
+            }
+            if let Some(length) = self.length(below) {
+                forget(length.slot);
             }
             self.nodes[below.0 as usize].record = 0;
         }
