@@ -137,6 +137,7 @@ fn observe(brokers: &str, topic: &str, registry: &StandIn, how: (&str, &str, u32
         stages: BTreeSet::from([StageName::Observe]),
         commit: Commit::Transactional,
         pace: None,
+        leave: false,
         listener: Some(reports),
     };
     let shutdown = Shutdown::new();

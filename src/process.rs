@@ -66,6 +66,8 @@ pub struct Settings {
     pub commit: Commit,
     /// How often; the deployment's interval when absent.
     pub pace: Option<Pace>,
+    /// Whether it leaves its groups for good when it stops.
+    pub leave: bool,
     /// Someone who wants to hear what the loops report.
     pub listener: Option<Sender<Report>>,
 }
@@ -124,6 +126,7 @@ pub fn run(
     let (reports, received) = channel();
     let mut setup = Setup::new(plan, deployment, shutdown.clone(), reports);
     setup.commit = settings.commit;
+    setup.leave = settings.leave;
     if let Some(pace) = settings.pace {
         setup.pace = pace;
     }
@@ -228,6 +231,7 @@ fn bridge(
 
 fn take(report: &Report, metrics: &Metrics, health: &Health) {
     let stage = report.stage;
+    health.turns(stage);
     match &report.kind {
         ReportKind::Assigned { partitions, took } => {
             metrics.partitions_held(stage, *partitions);
@@ -254,7 +258,7 @@ fn take(report: &Report, metrics: &Metrics, health: &Health) {
             tracing::warn!(stage, cause, "undone, restoring from what is committed");
         }
         ReportKind::Waiting { schema, layout } => metrics.partitions_waiting(*schema, *layout),
-        ReportKind::Idle => {}
+        ReportKind::Turning => {}
     }
 }
 

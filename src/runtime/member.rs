@@ -11,14 +11,22 @@ use rdkafka::message::BorrowedMessage;
 
 use super::client::{self, Identity};
 use super::error::RunError;
+use super::fed::{Fed, Unfed};
+use super::ffi;
 use super::group::{Group, GroupEvent, Place};
 use super::quiet::Quiet;
+use super::reader::Reader;
 use super::restore::position_lost;
 use super::setup::Setup;
 use super::transaction::slot_taken;
 
 /// Longest pause after repeated rewinds.
 const REST_MAX: Duration = Duration::from_secs(5);
+/// A consumer made anew for want of food that starves again within so many times the patience is
+/// not to blame.
+const REBUILD_EVERY: u32 = 10;
+/// How long the group's coordinator may take to let a member go.
+const LEAVE_WITHIN: Duration = Duration::from_secs(3);
 
 /// What a poll brought.
 pub(super) enum Polled<'a> {
@@ -40,6 +48,8 @@ pub(super) struct Member {
     pub assigned: Vec<Place>,
     /// Whether they have been restored and are read.
     pub restored: bool,
+    fed: Fed,
+    rebuilt: Option<Instant>,
     rewinds: u32,
     quiet: Quiet,
 }
@@ -51,19 +61,44 @@ impl Member {
         stage: &'static str,
         topics: &[&str],
     ) -> Result<Member, RunError> {
-        let identity = setup.identity(stage);
-        let failed = |source: KafkaError| RunError::Client { stage, source };
-        let consumer = client::group_consumer(&setup.access, &identity, setup.prefetch_bytes)
-            .map_err(failed)?;
-        consumer.subscribe(topics).map_err(failed)?;
+        let consumer = connect(setup, stage, topics)?;
         Ok(Member {
             consumer,
-            identity,
+            identity: setup.identity(stage),
             assigned: Vec::new(),
             restored: false,
+            fed: Fed::new(setup.pace.unfed),
+            rebuilt: None,
             rewinds: 0,
             quiet: Quiet::default(),
         })
+    }
+
+    /// Puts a new consumer in the place of one that is not fed; a second time soon after it gives
+    /// up.
+    pub(super) fn rebuild(
+        &mut self,
+        setup: &Setup,
+        topics: &[&str],
+        unfed: Unfed,
+    ) -> Result<(), RunError> {
+        let stage = self.identity.stage;
+        let Unfed { place: (topic, partition), reached, end } = unfed;
+        let soon = setup.pace.unfed * REBUILD_EVERY;
+        if self.rebuilt.is_some_and(|rebuilt| rebuilt.elapsed() < soon) {
+            return Err(RunError::NotFed { stage, topic, partition, reached, end });
+        }
+        tracing::error!(stage, topic, partition, reached, end, "not fed: making a new consumer");
+        self.rebuilt = Some(Instant::now());
+        self.assigned.clear();
+        self.restored = false;
+        self.fed = Fed::new(setup.pace.unfed);
+        // Two members with one static id would fence each other: the old one goes first.
+        self.consumer.context().close();
+        let idle = client::group_consumer(&setup.access, &self.identity, setup.prefetch_bytes)
+            .map_err(|source| RunError::Client { stage, source })?;
+        drop(std::mem::replace(&mut self.consumer, idle));
+        self.consumer.subscribe(topics).map_err(|source| RunError::Client { stage, source })
     }
 
     pub(super) fn next_event(&self) -> Option<GroupEvent> {
@@ -73,19 +108,15 @@ impl Member {
     /// Takes partitions over, paused until they are restored.
     pub(super) fn take(&mut self, places: Vec<Place>) -> Result<(), RunError> {
         // An explicit offset keeps librdkafka from looking one up; the restore seeks.
-        let list = list_of(&places);
-        self.with_all_offsets_zero(list)?;
+        let mut list = list_of(&places);
+        let stage = self.identity.stage;
+        list.set_all_offsets(rdkafka::Offset::Offset(0))
+            .and_then(|()| self.consumer.assign(&list))
+            .map_err(|source| RunError::Client { stage, source })?;
         self.assigned = places;
         self.restored = false;
         self.pause();
         Ok(())
-    }
-
-    fn with_all_offsets_zero(&self, mut list: TopicPartitionList) -> Result<(), RunError> {
-        let stage = self.identity.stage;
-        list.set_all_offsets(rdkafka::Offset::Offset(0))
-            .and_then(|()| self.consumer.assign(&list))
-            .map_err(|source| RunError::Client { stage, source })
     }
 
     /// Gives everything up, as the group wishes.
@@ -133,6 +164,27 @@ impl Member {
         Ok(Polled::Nothing)
     }
 
+    /// Its partitions are restored, and read on from here.
+    pub(super) fn restored_at(&mut self, starts: &[(Place, i64)]) {
+        self.fed.start(starts);
+        self.restored = true;
+    }
+
+    /// Some topic's partition of this number has been read to its end.
+    pub(super) fn at_end(&mut self, partition: i32) {
+        self.fed.at_end(&self.consumer, partition);
+    }
+
+    /// A partition that is not read on although there is more; `waits` tells those paused on
+    /// purpose.
+    pub(super) fn unfed(
+        &mut self,
+        reader: &Reader,
+        waits: impl Fn(&Place) -> bool,
+    ) -> Option<Unfed> {
+        if self.restored { self.fed.unfed(&self.consumer, reader, waits) } else { None }
+    }
+
     /// How long to rest before the next restore: nothing after the first failure, then more.
     pub(super) fn rest_after_rewind(&mut self) -> Duration {
         self.rewinds += 1;
@@ -148,11 +200,39 @@ impl Member {
         self.rewinds = 0;
     }
 
-    /// Leaves. A static member stays known to the group, so a restart takes over at once.
-    pub(super) fn leave(self) {
+    /// Ends the membership. A static member that only closes stays known to the group, so that a
+    /// restart takes over at once; `for_good` tells the group that it does not come back, and its
+    /// partitions move without a wait.
+    pub(super) fn leave(self, for_good: bool) {
         self.consumer.context().close();
+        if for_good {
+            // librdkafka tells the group of a static member's leaving when it unsubscribes, never
+            // when it closes.
+            self.consumer.unsubscribe();
+            let started = Instant::now();
+            while self.belongs() && started.elapsed() < LEAVE_WITHIN {
+                let _ = self.consumer.poll(Duration::from_millis(20));
+            }
+        }
         drop(self.consumer);
     }
+
+    fn belongs(&self) -> bool {
+        ffi::membership(self.consumer.client()).is_some_and(|place| !place.member.is_empty())
+    }
+}
+
+fn connect(
+    setup: &Setup,
+    stage: &'static str,
+    topics: &[&str],
+) -> Result<BaseConsumer<Group>, RunError> {
+    let failed = |source: KafkaError| RunError::Client { stage, source };
+    let identity = setup.identity(stage);
+    let consumer =
+        client::group_consumer(&setup.access, &identity, setup.prefetch_bytes).map_err(failed)?;
+    consumer.subscribe(topics).map_err(failed)?;
+    Ok(consumer)
 }
 
 fn list_of(places: &[Place]) -> TopicPartitionList {
@@ -161,31 +241,4 @@ fn list_of(places: &[Place]) -> TopicPartitionList {
         list.add_partition(topic, *partition);
     }
     list
-}
-
-/// Decides when a loop with nothing to say says so.
-#[derive(Debug)]
-pub(super) struct IdleTimer {
-    last: Instant,
-}
-
-impl IdleTimer {
-    /// About this often.
-    const INTERVAL: Duration = Duration::from_secs(5);
-
-    pub(super) fn new() -> IdleTimer {
-        IdleTimer { last: Instant::now() }
-    }
-
-    pub(super) fn due(&mut self) -> bool {
-        let due = self.last.elapsed() >= Self::INTERVAL;
-        if due {
-            self.last = Instant::now();
-        }
-        due
-    }
-
-    pub(super) fn reset(&mut self) {
-        self.last = Instant::now();
-    }
 }

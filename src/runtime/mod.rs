@@ -12,6 +12,7 @@
 mod client;
 mod cluster;
 mod error;
+mod fed;
 mod ffi;
 mod group;
 mod layouts;
@@ -19,6 +20,7 @@ mod member;
 mod mock;
 mod observe_loop;
 mod onlooker;
+mod pulse;
 mod quiet;
 mod reader;
 mod report;

@@ -16,16 +16,18 @@ use super::error::RunError;
 use super::ffi;
 use super::group::{GroupEvent, Place};
 use super::layouts::Layouts;
-use super::member::{IdleTimer, Member, Polled};
+use super::member::{Member, Polled};
+use super::pulse::Pulse;
 use super::reader::Reader;
 use super::report::ReportKind;
 use super::restore::Restorer;
 use super::send::Batch;
 use super::set_aside::{SetAside, WaitsFor, hand_in};
 use super::setup::Setup;
-use super::transaction::{Committed, Writer, WriterSettings, offsets};
+use super::transaction::{Committed, Writer, offsets};
 use crate::config::plan::Plan;
 use crate::event::progress::Progress;
+use crate::event::public::PublicEvent;
 use crate::event::route::{Outbox, Route};
 use crate::observe::{Observe, SchemaAnswer, Taken};
 use crate::registry::SchemaSource;
@@ -53,7 +55,7 @@ struct ObserveLoop<'a> {
     out: Outbox,
     read: u64,
     last_commit: Instant,
-    idle: IdleTimer,
+    pulse: Pulse,
 }
 
 /// Drives observe until a shutdown is asked for or something cannot be mended.
@@ -63,14 +65,8 @@ pub(super) fn run(
     schemas: Option<SchemaSource>,
 ) -> Result<(), RunError> {
     let identity = setup.identity(NAME);
-    let writer = Writer::new(WriterSettings {
-        access: setup.access.clone(),
-        identity: identity.clone(),
-        names: setup.names.clone(),
-        commit: setup.commit,
-        encoder: Box::new(|_| unreachable!("observe makes no public events")),
-        shutdown: setup.shutdown.clone(),
-    })?;
+    let encoder = Box::new(|_: &PublicEvent| unreachable!("observe makes no public events"));
+    let writer = Writer::new(setup, NAME, encoder)?;
     let failed = |source: KafkaError| RunError::Client { stage: NAME, source };
     let reader = Reader::new(&setup.access, &identity).map_err(failed)?;
     let mut observe = Observe::new(plan);
@@ -94,10 +90,10 @@ pub(super) fn run(
         out: Outbox::default(),
         read: 0,
         last_commit: Instant::now(),
-        idle: IdleTimer::new(),
+        pulse: Pulse::new(setup, NAME),
     };
     let end = driver.turn_until_shutdown();
-    driver.member.leave();
+    driver.member.leave(setup.leave && end.is_ok());
     end
 }
 
@@ -112,12 +108,13 @@ impl ObserveLoop<'_> {
                 continue;
             }
             self.read_some()?;
+            self.look_whether_fed()?;
             self.take_answers();
             self.take_layouts();
             if self.commit_is_due() {
                 self.commit()?;
-            } else if self.idle.due() {
-                self.setup.report(NAME, ReportKind::Idle);
+            } else {
+                self.pulse.beat();
             }
         }
         if self.member.restored { self.commit() } else { Ok(()) }
@@ -159,6 +156,7 @@ impl ObserveLoop<'_> {
             reader: &self.reader,
             identity: &self.member.identity,
             shutdown: &self.setup.shutdown,
+            pulse: &self.pulse,
         };
         let Some(standings) = restorer.standings(&self.member.assigned)? else {
             return Ok(());
@@ -190,8 +188,8 @@ impl ObserveLoop<'_> {
             return Ok(());
         }
         let (partitions, took) = (starts.len(), started.elapsed());
+        self.member.restored_at(&starts);
         self.starts = starts.into_iter().collect();
-        self.member.restored = true;
         let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         tracing::info!(stage = NAME, partitions, took_ms, "restored");
         self.setup.report(NAME, ReportKind::Assigned { partitions, took });
@@ -228,7 +226,10 @@ impl ObserveLoop<'_> {
                     let message = message.detach();
                     self.set_aside(message, waits_for);
                 }
-                Polled::End(partition) => self.note_ends(partition),
+                Polled::End(partition) => {
+                    self.note_ends(partition);
+                    self.member.at_end(partition);
+                }
                 Polled::PositionLost => {
                     self.rewind("fetch");
                     return Ok(());
@@ -238,6 +239,19 @@ impl ObserveLoop<'_> {
             wait = Duration::ZERO;
         }
         Ok(())
+    }
+
+    fn look_whether_fed(&mut self) -> Result<(), RunError> {
+        let set_aside = &self.set_aside;
+        let waits = |(topic, partition): &Place| set_aside.holds(topic, *partition);
+        let Some(unfed) = self.member.unfed(&self.reader, waits) else {
+            return Ok(());
+        };
+        self.setup.report(NAME, ReportKind::Rewound { cause: "unfed" });
+        self.forget();
+        let topics = self.observe.topics();
+        let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
+        self.member.rebuild(self.setup, &topics, unfed)
     }
 
     fn set_aside(&mut self, message: rdkafka::message::OwnedMessage, waits_for: WaitsFor) {
@@ -373,7 +387,7 @@ impl ObserveLoop<'_> {
                     events: Vec::new(),
                 };
                 self.setup.report(NAME, kind);
-                self.idle.reset();
+                self.pulse.reset();
                 self.out.clear();
                 self.read = 0;
             }

@@ -14,6 +14,7 @@ use rdkafka::{Message, Offset, TopicPartitionList};
 use super::client::Identity;
 use super::error::RunError;
 use super::group::{Group, Place};
+use super::pulse::Pulse;
 use super::reader::{ReadEnd, Reader, Stretch};
 use super::shutdown::Shutdown;
 use crate::event::route::Outbox;
@@ -25,7 +26,10 @@ pub(super) const CHECKPOINT_KEY: &[u8] = b"__checkpoint";
 const COMMITTED_TRY: Duration = Duration::from_millis(500);
 /// After this long without an answer a restart of the process is better.
 const PATIENCE: Duration = Duration::from_secs(300);
+/// One try at a seek.
+const CALL: Duration = Duration::from_secs(1);
 /// A seek right after an assignment may be refused for a moment.
+const ASSIGN_AFTER: Duration = Duration::from_millis(500);
 const SEEK_FOR: Duration = Duration::from_secs(20);
 
 /// Where a partition stands.
@@ -54,12 +58,14 @@ pub(super) struct Restorer<'a> {
     pub reader: &'a Reader,
     pub identity: &'a Identity,
     pub shutdown: &'a Shutdown,
+    pub pulse: &'a Pulse,
 }
 
 impl Restorer<'_> {
     /// Serves the group; whether something else has to be done first. The partitions are paused,
     /// so no record is lost here.
     fn interrupted(&self) -> bool {
+        self.pulse.beat();
         let _ = self.consumer.poll(Duration::ZERO);
         self.consumer.context().is_asking() || self.shutdown.requested()
     }
@@ -274,8 +280,8 @@ impl Restorer<'_> {
         }
         let started = Instant::now();
         loop {
-            let tried = self.consumer.seek_partitions(list.clone(), Duration::from_secs(1));
-            let source = match tried
+            let sought = self.consumer.seek_partitions(list.clone(), CALL);
+            let source = match sought
                 .and_then(|done| done.elements().iter().try_for_each(|element| element.error()))
             {
                 Ok(()) => break,
@@ -284,10 +290,16 @@ impl Restorer<'_> {
             if self.interrupted() {
                 return Ok(false);
             }
-            if started.elapsed() > SEEK_FOR {
+            let waited = started.elapsed();
+            if waited > SEEK_FOR {
                 let (stage, doing) = (self.identity.stage, "seeking");
                 let seconds = SEEK_FOR.as_secs();
                 return Err(RunError::Unreachable { stage, doing, seconds, source });
+            }
+            // A partition whose fetch was refused has stopped and cannot be sought in any more;
+            // assigned anew it starts at its offset.
+            if waited > ASSIGN_AFTER && self.consumer.assign(&list).is_ok() {
+                break;
             }
             self.shutdown.sleep(Duration::from_millis(20));
         }
