@@ -37,8 +37,9 @@ pub enum RunError {
     /// The committed offset does not lie within what the topic still holds.
     #[error(
         "{topic} partition {partition}: the committed offset {committed} is outside \
-         [{low}, {high}]: records were lost to retention or the topic was made anew; to accept \
-         the gap, reset the group {group} of this partition to {low} while driftline is stopped"
+         [{low}, {high}]: {}; to accept that, reset the group {group} of this partition to {low} \
+         while driftline is stopped, and make retention longer than an outage may take",
+        lost(.committed, .low, .high)
     )]
     OffsetLost {
         /// Topic.
@@ -140,6 +141,15 @@ pub enum RunError {
     /// The shutdown was asked for while something was being waited for.
     #[error("stopped")]
     Stopped,
+}
+
+/// What has happened to offsets that are not there.
+fn lost(committed: &i64, low: &i64, high: &i64) -> String {
+    if committed < low {
+        format!("retention has taken {} offsets that were not read", low - committed)
+    } else {
+        format!("the topic ends {} before it, so it was made anew", committed - high)
+    }
 }
 
 impl RunError {

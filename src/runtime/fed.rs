@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use rdkafka::Offset;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
-use super::ffi;
 use super::group::{Group, Place};
 use super::reader::Reader;
 
@@ -57,15 +56,11 @@ impl Fed {
         self.marks = starts.iter().map(|(place, at)| (place.clone(), mark(*at))).collect();
     }
 
-    /// Some topic's partition of this number has been read to its end. That counts: behind the
-    /// last record of a compacted topic there may be offsets that are never handed out.
-    pub(super) fn at_end(&mut self, consumer: &BaseConsumer<Group>, partition: i32) {
-        for ((topic, number), mark) in &mut self.marks {
-            if *number == partition
-                && let Some(high) = ffi::cached_high(consumer.client(), topic, partition)
-            {
-                mark.reached = mark.reached.max(high);
-            }
+    /// A partition has been read to its end. That counts beside its position: behind the last
+    /// record of a compacted topic there may be offsets that are never handed out.
+    pub(super) fn at_end(&mut self, topic: &str, partition: i32, end: i64) {
+        if let Some(mark) = self.marks.get_mut(&(topic.to_owned(), partition)) {
+            mark.reached = mark.reached.max(end);
         }
     }
 

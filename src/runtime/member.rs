@@ -2,6 +2,7 @@
 //!
 //! Holds no data and decides nothing about any; both kinds of loop are built on it.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::TopicPartitionList;
@@ -24,7 +25,7 @@ use super::transaction::slot_taken;
 const REST_MAX: Duration = Duration::from_secs(5);
 /// A consumer made anew for want of food that starves again within so many times the patience is
 /// not to blame.
-const REBUILD_EVERY: u32 = 10;
+const REPLACE_EVERY: u32 = 10;
 /// How long the group's coordinator may take to let a member go.
 const LEAVE_WITHIN: Duration = Duration::from_secs(3);
 
@@ -42,14 +43,14 @@ pub(super) enum Polled<'a> {
 
 /// A consumer in its group.
 pub(super) struct Member {
-    pub consumer: BaseConsumer<Group>,
+    pub consumer: Arc<BaseConsumer<Group>>,
     pub identity: Identity,
     /// Partitions the group has given.
     pub assigned: Vec<Place>,
     /// Whether they have been restored and are read.
     pub restored: bool,
     fed: Fed,
-    rebuilt: Option<Instant>,
+    replaced: Option<Instant>,
     rewinds: u32,
     quiet: Quiet,
 }
@@ -63,42 +64,52 @@ impl Member {
     ) -> Result<Member, RunError> {
         let consumer = connect(setup, stage, topics)?;
         Ok(Member {
-            consumer,
+            consumer: Arc::new(consumer),
             identity: setup.identity(stage),
             assigned: Vec::new(),
             restored: false,
             fed: Fed::new(setup.pace.unfed),
-            rebuilt: None,
+            replaced: None,
             rewinds: 0,
             quiet: Quiet::default(),
         })
     }
 
-    /// Puts a new consumer in the place of one that is not fed; a second time soon after it gives
-    /// up.
-    pub(super) fn rebuild(
+    /// Puts a new consumer, which has not joined yet, in the place of one that is not fed, and
+    /// gives the old one back; a second time soon after it gives up.
+    pub(super) fn replace(
         &mut self,
         setup: &Setup,
-        topics: &[&str],
         unfed: Unfed,
-    ) -> Result<(), RunError> {
+    ) -> Result<Arc<BaseConsumer<Group>>, RunError> {
         let stage = self.identity.stage;
         let Unfed { place: (topic, partition), reached, end } = unfed;
-        let soon = setup.pace.unfed * REBUILD_EVERY;
-        if self.rebuilt.is_some_and(|rebuilt| rebuilt.elapsed() < soon) {
+        let soon = setup.pace.unfed * REPLACE_EVERY;
+        if self.replaced.is_some_and(|replaced| replaced.elapsed() < soon) {
             return Err(RunError::NotFed { stage, topic, partition, reached, end });
         }
         tracing::error!(stage, topic, partition, reached, end, "not fed: making a new consumer");
-        self.rebuilt = Some(Instant::now());
+        self.replaced = Some(Instant::now());
         self.assigned.clear();
         self.restored = false;
         self.fed = Fed::new(setup.pace.unfed);
-        // Two members with one static id would fence each other: the old one goes first.
         self.consumer.context().close();
-        let idle = client::group_consumer(&setup.access, &self.identity, setup.prefetch_bytes)
+        let fresh = client::group_consumer(&setup.access, &self.identity, setup.prefetch_bytes)
             .map_err(|source| RunError::Client { stage, source })?;
-        drop(std::mem::replace(&mut self.consumer, idle));
-        self.consumer.subscribe(topics).map_err(|source| RunError::Client { stage, source })
+        Ok(std::mem::replace(&mut self.consumer, Arc::new(fresh)))
+    }
+
+    /// Ends the consumer that was replaced and joins with the new one: two members with one
+    /// static id would fence each other.
+    pub(super) fn rejoin<T: AsRef<str>>(
+        &mut self,
+        old: Arc<BaseConsumer<Group>>,
+        topics: &[T],
+    ) -> Result<(), RunError> {
+        drop(old);
+        let topics: Vec<&str> = topics.iter().map(AsRef::as_ref).collect();
+        let stage = self.identity.stage;
+        self.consumer.subscribe(&topics).map_err(|source| RunError::Client { stage, source })
     }
 
     pub(super) fn next_event(&self) -> Option<GroupEvent> {
@@ -158,9 +169,7 @@ impl Member {
                 source: error,
             });
         }
-        if let Some(suppressed) = self.quiet.may_log(&format!("{error:?}")) {
-            tracing::warn!(stage, %error, suppressed, "reading");
-        }
+        complain(&mut self.quiet, stage, &error);
         Ok(Polled::Nothing)
     }
 
@@ -170,9 +179,9 @@ impl Member {
         self.restored = true;
     }
 
-    /// Some topic's partition of this number has been read to its end.
-    pub(super) fn at_end(&mut self, partition: i32) {
-        self.fed.at_end(&self.consumer, partition);
+    /// A partition has been read to its end, which is here.
+    pub(super) fn at_end(&mut self, topic: &str, partition: i32, end: i64) {
+        self.fed.at_end(topic, partition, end);
     }
 
     /// A partition that is not read on although there is more; `waits` tells those paused on
@@ -183,6 +192,11 @@ impl Member {
         waits: impl Fn(&Place) -> bool,
     ) -> Option<Unfed> {
         if self.restored { self.fed.unfed(&self.consumer, reader, waits) } else { None }
+    }
+
+    /// Says, but not too often, what reading ran into.
+    pub(super) fn complain(&mut self, error: &KafkaError) {
+        complain(&mut self.quiet, self.identity.stage, error);
     }
 
     /// How long to rest before the next restore: nothing after the first failure, then more.
@@ -233,6 +247,12 @@ fn connect(
         client::group_consumer(&setup.access, &identity, setup.prefetch_bytes).map_err(failed)?;
     consumer.subscribe(topics).map_err(failed)?;
     Ok(consumer)
+}
+
+fn complain(quiet: &mut Quiet, stage: &str, error: &KafkaError) {
+    if let Some(suppressed) = quiet.may_log(&format!("{error:?}")) {
+        tracing::warn!(stage, %error, suppressed, "reading");
+    }
 }
 
 fn list_of(places: &[Place]) -> TopicPartitionList {

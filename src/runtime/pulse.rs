@@ -1,4 +1,4 @@
-//! A loop's sign of life: whatever it is busy with, it tells about every five seconds that it turns.
+//! A loop's sign of life: whatever it is busy with, it tells every five seconds that it turns.
 //!
 //! Beaten wherever a loop waits, so that a loop which hangs in a call is told from one that waits
 //! for a broker. What silence means is decided by who listens.

@@ -27,7 +27,7 @@ const COMMITTED_TRY: Duration = Duration::from_millis(500);
 /// After this long without an answer a restart of the process is better.
 const PATIENCE: Duration = Duration::from_secs(300);
 /// One try at a seek.
-const CALL: Duration = Duration::from_secs(1);
+const SEEK_TRY: Duration = Duration::from_secs(1);
 /// A seek right after an assignment may be refused for a moment.
 const ASSIGN_AFTER: Duration = Duration::from_millis(500);
 const SEEK_FOR: Duration = Duration::from_secs(20);
@@ -270,9 +270,23 @@ impl Restorer<'_> {
         read.map_err(|source| RunError::Unreachable { stage, doing, seconds, source })
     }
 
-    /// Lets the group's consumer read on from these offsets; `false` when something else has to
-    /// be done first.
+    /// Lets the group's consumer read on from these offsets, which are of some of its partitions;
+    /// `false` when something else has to be done first.
     pub(super) fn resume(&self, starts: &[(Place, i64)]) -> Result<bool, RunError> {
+        self.go_on(starts, None)
+    }
+
+    /// The same for all partitions of the consumer. `anew` is called when they had to be assigned
+    /// once more, which undoes what the first assignment had been prepared with.
+    pub(super) fn resume_all(
+        &self,
+        starts: &[(Place, i64)],
+        anew: &dyn Fn(),
+    ) -> Result<bool, RunError> {
+        self.go_on(starts, Some(anew))
+    }
+
+    fn go_on(&self, starts: &[(Place, i64)], anew: Option<&dyn Fn()>) -> Result<bool, RunError> {
         let mut list = TopicPartitionList::new();
         for ((topic, partition), offset) in starts {
             let mut element = list.add_partition(topic, *partition);
@@ -280,7 +294,7 @@ impl Restorer<'_> {
         }
         let started = Instant::now();
         loop {
-            let sought = self.consumer.seek_partitions(list.clone(), CALL);
+            let sought = self.consumer.seek_partitions(list.clone(), SEEK_TRY);
             let source = match sought
                 .and_then(|done| done.elements().iter().try_for_each(|element| element.error()))
             {
@@ -297,15 +311,18 @@ impl Restorer<'_> {
                 return Err(RunError::Unreachable { stage, doing, seconds, source });
             }
             // A partition whose fetch was refused has stopped and cannot be sought in any more;
-            // assigned anew it starts at its offset.
-            if waited > ASSIGN_AFTER && self.consumer.assign(&list).is_ok() {
+            // assigned once more it starts at its offset.
+            if let Some(anew) = anew
+                && waited > ASSIGN_AFTER
+                && self.consumer.assign(&list).is_ok()
+            {
+                anew();
                 break;
             }
             self.shutdown.sleep(Duration::from_millis(20));
         }
-        let resumed = self.consumer.resume(&list);
         let failed = |source: KafkaError| RunError::Client { stage: self.identity.stage, source };
-        resumed.map_err(failed)?;
+        self.consumer.resume(&list).map_err(failed)?;
         Ok(true)
     }
 }

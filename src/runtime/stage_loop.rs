@@ -202,7 +202,7 @@ impl<S: Stage> StageLoop<'_, S> {
             };
             self.held.insert(standing.partition, held);
         }
-        if !restorer.resume(&starts)? {
+        if !restorer.resume_all(&starts, &|| {})? {
             self.held.clear();
             return Ok(());
         }
@@ -234,8 +234,10 @@ impl<S: Stage> StageLoop<'_, S> {
                 Polled::End(partition) => {
                     if let Some(held) = self.held.get_mut(&partition) {
                         held.at_end = true;
+                        let client = self.member.consumer.client();
+                        let end = ffi::cached_high(client, self.topic, partition);
+                        self.member.at_end(self.topic, partition, end.unwrap_or(held.next));
                     }
-                    self.member.at_end(partition);
                 }
                 Polled::PositionLost => {
                     self.rewind("fetch");
@@ -257,7 +259,8 @@ impl<S: Stage> StageLoop<'_, S> {
         };
         self.setup.report(S::NAME, ReportKind::Rewound { cause: "unfed" });
         self.forget();
-        self.member.rebuild(self.setup, &[self.topic], unfed)
+        let old = self.member.replace(self.setup, unfed)?;
+        self.member.rejoin(old, &[self.topic])
     }
 
     fn wait(&self) -> Duration {
