@@ -10,7 +10,7 @@
 mod kafka_support;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Barrier};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -203,6 +203,26 @@ fn each_wrong_setting_of_an_internal_topic_is_named() {
         let text = error.to_string();
         assert!(text.contains(&name) && text.contains(named), "{text}");
     }
+}
+
+#[test]
+fn processes_that_start_at_once_agree_on_the_topics() {
+    let (access, app) = (broker(), fresh_app("at-once"));
+    let (plan, _) = plan(&app, &access.bootstrap_servers);
+    let specs = TopicNames::new(&app, &PublicTopics::default()).specs(&plan);
+    let start = Barrier::new(4);
+
+    let made: usize = std::thread::scope(|scope| {
+        let ensure = || {
+            start.wait();
+            ensure_topics(&access, &specs, &[]).unwrap().len()
+        };
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(ensure)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+    });
+
+    // Public topics are shared by apps and may have been there.
+    assert!((specs.len() - 3..=specs.len()).contains(&made), "{made} of {}", specs.len());
 }
 
 /// Two datasets on topics of their own.
