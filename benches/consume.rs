@@ -301,6 +301,7 @@ fn start(
         stages: BTreeSet::from([StageName::Observe]),
         commit: Commit::Transactional,
         pace: None,
+        leave: false,
         listener: Some(reports),
     };
     let (stop, committed) = (shutdown.clone(), Arc::clone(committed));

@@ -75,13 +75,14 @@
 //!    `a_record_one_role_cannot_use_counts_for_none`.
 //! 5. **Offsets, state and output move together**, in one transaction.
 //!    `every_input_counts_once_under_kill_9`, `a_fenced_producer_is_replaced_and_nothing_is_lost`,
-//!    `killed_at_random_it_loses_nothing_doubles_nothing_and_says_the_same`,
-//!    `each_record_is_driven_in_once_as_it_was_however_often_it_is_asked_for`.
+//!    `each_record_is_driven_in_once_as_it_was_however_often_it_is_asked_for`,
+//!    `under_faults_at_random_it_loses_nothing_doubles_nothing_and_says_the_same`,
+//!    `each_answer_of_kafka_ends_committed_or_recovered_and_none_spins`.
 //! 6. **The ledger is checked and never trusted to filter.** Ranges of a source partition follow
 //!    each other without gap or overlap; where they do not, it is said.
 //!    `the_ledger_has_no_gap_over_a_stop_and_a_start`, `gap_and_overlap_are_named`,
-//!    `ranges_are_contiguous_and_metadata_brings_the_watermark_back`. That offsets which are gone
-//!    end the process with code 78 is held by review.
+//!    `ranges_are_contiguous_and_metadata_brings_the_watermark_back`,
+//!    `offsets_that_retention_has_taken_end_the_run_and_are_counted`.
 //! 7. **Ids are derived** from what an event is about, so telling it again is the same event.
 //!    `restored_from_checkpoints_it_says_the_same`, `decide_that_crashes_anywhere_says_the_same`.
 //!    That our own readers read committed records

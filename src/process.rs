@@ -69,6 +69,8 @@ pub struct Settings {
     pub commit: Commit,
     /// How often; the deployment's interval when absent.
     pub pace: Option<Pace>,
+    /// Whether it leaves its groups for good when it stops.
+    pub leave: bool,
     /// Someone who wants to hear what the loops report.
     pub listener: Option<Sender<Report>>,
 }
@@ -127,6 +129,7 @@ pub fn run(
     let (reports, received) = channel();
     let mut setup = Setup::new(plan, deployment, shutdown.clone(), reports);
     setup.commit = settings.commit;
+    setup.leave = settings.leave;
     if let Some(pace) = settings.pace {
         setup.pace = pace;
     }
@@ -273,6 +276,7 @@ fn bridge(
 
 fn take(report: &Report, metrics: &Metrics, health: &Health) {
     let stage = report.stage;
+    health.turns(stage);
     match &report.kind {
         ReportKind::Assigned { partitions, took } => {
             metrics.partitions_held(stage, *partitions);
@@ -299,7 +303,7 @@ fn take(report: &Report, metrics: &Metrics, health: &Health) {
             tracing::warn!(stage, cause, "undone, restoring from what is committed");
         }
         ReportKind::Waiting { schema, layout } => metrics.partitions_waiting(*schema, *layout),
-        ReportKind::Idle => {}
+        ReportKind::Turning => {}
     }
 }
 

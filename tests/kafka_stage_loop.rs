@@ -259,3 +259,50 @@ fn take(watch: &Watch, ledger: &mut Ledger, until: usize) {
         ledger.seen >= until
     });
 }
+
+/// Two members of one group; how long after the first has gone the second holds everything.
+fn hand_over(leave: bool) -> Duration {
+    let access = broker();
+    let app = fresh_app("leave");
+    ensure_topics(&access, &specs(&names(&app)), &[]).unwrap();
+    let run = |slot: u32| {
+        let (mut setup, heard) = setup(access.clone(), &app, Commit::Transactional);
+        (setup.slot, setup.leave) = (slot, leave);
+        let shutdown = setup.shutdown.clone();
+        let mut supervisor = Supervisor::new(setup).unwrap();
+        supervisor.stage(Input::Summaries, encoder(), Counter::new);
+        (std::thread::spawn(move || supervisor.wait()), heard, shutdown)
+    };
+    let holds = |heard: &std::sync::mpsc::Receiver<driftline::runtime::Report>, wanted: usize| {
+        loop {
+            let report = heard.recv_timeout(PATIENCE).unwrap();
+            if matches!(report.kind, ReportKind::Assigned { partitions, .. } if partitions == wanted)
+            {
+                return;
+            }
+        }
+    };
+    let (first, first_heard, first_shutdown) = run(0);
+    holds(&first_heard, 8);
+    let (second, second_heard, second_shutdown) = run(1);
+    holds(&first_heard, 4);
+    holds(&second_heard, 4);
+
+    first_shutdown.request();
+    first.join().unwrap().unwrap();
+    let gone = Instant::now();
+    holds(&second_heard, 8);
+    let took = gone.elapsed();
+    second_shutdown.request();
+    second.join().unwrap().unwrap();
+    took
+}
+
+#[test]
+fn a_member_that_leaves_for_good_hands_over_at_once() {
+    let (leaving, staying) = (hand_over(true), hand_over(false));
+
+    println!("handed over in {leaving:?}, in {staying:?} where a return is waited for");
+    assert!(leaving < Duration::from_secs(5), "{leaving:?}");
+    assert!(staying > leaving, "a static member that only stops is waited for: {staying:?}");
+}

@@ -23,12 +23,17 @@ pub(super) struct RunArgs {
     /// Which of several processes on one app this is; each needs its own.
     #[arg(long, default_value_t = 0)]
     slot: u32,
+    /// Leave the groups for good at SIGTERM: for a slot that will not come back. Without it the
+    /// slot is expected back within 6 seconds, and others wait that long for its partitions.
+    #[arg(long)]
+    leave: bool,
 }
 
 const EXAMPLES: &str = "\
 Examples:
   driftline run drift.yaml                          all four stages in one process
   driftline run drift.yaml --slot 1                 a second process beside it
+  driftline run drift.yaml --slot 1 --leave         the same, for a slot that comes and goes
   driftline run drift.yaml --stages observe         reading apart from judging
 
 SIGTERM and Ctrl-C commit what was read and end the process within 10 seconds.";
@@ -53,6 +58,7 @@ pub(super) fn run(args: &RunArgs) -> Exit {
         stages: args.stages.iter().copied().collect(),
         commit: Commit::Transactional,
         pace: None,
+        leave: args.leave,
         listener: None,
     };
     match process::run(&Arc::new(plan), &deployment, &settings, &shutdown) {

@@ -5,10 +5,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::admin::{
-    AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication,
+    AdminClient, AdminOptions, ConfigResource, ConfigResourceResult, NewTopic, ResourceSpecifier,
+    TopicReplication,
 };
 use rdkafka::client::{ClientContext, DefaultClientContext};
 use rdkafka::config::{FromClientConfig, RDKafkaLogLevel};
@@ -26,6 +27,8 @@ use crate::config::plan::Plan;
 const PATIENCE: Duration = Duration::from_secs(15);
 /// What connections may have said in that time: about four a second and broker tried.
 const EVENTS_MAX: u32 = 256;
+/// Until it is asked again about what it does not know yet.
+const AGAIN: Duration = Duration::from_millis(100);
 
 /// What is wrong with the topics.
 #[derive(Debug, thiserror::Error)]
@@ -366,12 +369,7 @@ impl Cluster {
     ) -> Result<Vec<TopicResult>, TopicsError> {
         let resources: Vec<ResourceSpecifier<'_>> =
             specs.iter().map(|spec| ResourceSpecifier::Topic(&spec.name)).collect();
-        let options = AdminOptions::new().request_timeout(Some(PATIENCE));
-        let described = if resources.is_empty() {
-            Vec::new()
-        } else {
-            self.wait(self.admin.describe_configs(&resources, &options))?
-        };
+        let described = if resources.is_empty() { Vec::new() } else { self.describe(&resources)? };
         let mut results = Vec::new();
         for (spec, config) in specs.iter().zip(described) {
             let result = match config {
@@ -387,6 +385,27 @@ impl Cluster {
             results.push((spec.name.clone(), result));
         }
         Ok(results)
+    }
+
+    /// Settings of topics. One that another process made a moment ago is answered with none at
+    /// first; those are asked for again.
+    fn describe(
+        &self,
+        resources: &[ResourceSpecifier<'_>],
+    ) -> Result<Vec<ConfigResourceResult>, TopicsError> {
+        let options = AdminOptions::new().request_timeout(Some(PATIENCE));
+        let started = Instant::now();
+        loop {
+            let described = self.wait(self.admin.describe_configs(resources, &options))?;
+            let is_there = |config: &ConfigResource| {
+                config.get("cleanup.policy").is_some_and(|entry| entry.value.is_some())
+            };
+            let complete = described.iter().flatten().all(is_there);
+            if complete || started.elapsed() > PATIENCE {
+                return Ok(described);
+            }
+            std::thread::sleep(AGAIN);
+        }
     }
 
     fn check_one(

@@ -37,8 +37,9 @@ pub enum RunError {
     /// The committed offset does not lie within what the topic still holds.
     #[error(
         "{topic} partition {partition}: the committed offset {committed} is outside \
-         [{low}, {high}]: records were lost to retention or the topic was made anew; to accept \
-         the gap, reset the group {group} of this partition to {low} while driftline is stopped"
+         [{low}, {high}]: {}; to accept that, reset the group {group} of this partition to {low} \
+         while driftline is stopped, and make retention longer than an outage may take",
+        lost(.committed, .low, .high)
     )]
     OffsetLost {
         /// Topic.
@@ -78,7 +79,10 @@ pub enum RunError {
         reason: String,
     },
     /// A message that Kafka will never take.
-    #[error("{stage} cannot write to {topic}: {source}")]
+    #[error(
+        "{stage} cannot write to {topic}: {source}: raise max.message.bytes of this topic, and \
+         message.max.bytes under kafka.properties where that is lower"
+    )]
     Unwritable {
         /// Stage.
         stage: &'static str,
@@ -99,8 +103,29 @@ pub enum RunError {
         /// The last failure.
         source: KafkaError,
     },
-    /// A stage panicked: a broken invariant, said in the log by the panic itself.
-    #[error("the thread of {stage} ended by a panic")]
+    /// A partition is not read on although there is more, also with a new consumer.
+    #[error(
+        "{stage}: {topic} partition {partition} goes on to {end} and is not read beyond {reached} \
+         by a second consumer either: a restart may help; if it does not, look at the log of the \
+         broker that leads this partition"
+    )]
+    NotFed {
+        /// Stage.
+        stage: &'static str,
+        /// Topic.
+        topic: String,
+        /// Partition.
+        partition: i32,
+        /// How far it was read.
+        reached: i64,
+        /// How far it goes.
+        end: i64,
+    },
+    /// A stage panicked: a broken invariant, said on standard error by the panic itself.
+    #[error(
+        "the thread of {stage} ended by a panic, which is a fault of driftline: what it had \
+         committed is safe and a restart goes on from there; please report the lines above"
+    )]
     Panicked {
         /// Stage.
         stage: &'static str,
@@ -118,6 +143,15 @@ pub enum RunError {
     Stopped,
 }
 
+/// What has happened to offsets that are not there.
+fn lost(committed: &i64, low: &i64, high: &i64) -> String {
+    if committed < low {
+        format!("retention has taken {} offsets that were not read", low - committed)
+    } else {
+        format!("the topic ends {} before it, so it was made anew", committed - high)
+    }
+}
+
 impl RunError {
     /// Exit code after `sysexits.h`: 78 for what configuration must mend, 75 for what a restart
     /// may mend, 1 for a fault of our own.
@@ -129,10 +163,11 @@ impl RunError {
             | RunError::SlotTaken { .. }
             | RunError::OffsetLost { .. }
             | RunError::StateMismatch { .. }
-            | RunError::StateUnreadable { .. } => 78,
+            | RunError::StateUnreadable { .. }
+            | RunError::Unwritable { .. } => 78,
             RunError::Topics(error) => error.exit_code(),
-            RunError::Unwritable { .. }
-            | RunError::Unreachable { .. }
+            RunError::Unreachable { .. }
+            | RunError::NotFed { .. }
             | RunError::SlowShutdown { .. } => 75,
             RunError::Panicked { .. } => 1,
             RunError::Stopped => 0,

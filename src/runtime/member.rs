@@ -13,14 +13,22 @@ use rdkafka::message::BorrowedMessage;
 use super::access::Rights;
 use super::client::{self, Identity};
 use super::error::RunError;
+use super::fed::{Fed, Unfed};
+use super::ffi;
 use super::group::{Group, GroupEvent, Place};
 use super::quiet::Quiet;
+use super::reader::Reader;
 use super::restore::position_lost;
 use super::setup::Setup;
 use super::transaction::slot_taken;
 
 /// Longest pause after repeated rewinds.
 const REST_MAX: Duration = Duration::from_secs(5);
+/// A consumer made anew for want of food that starves again within so many times the patience is
+/// not to blame.
+const REPLACE_EVERY: u32 = 10;
+/// How long the group's coordinator may take to let a member go.
+const LEAVE_WITHIN: Duration = Duration::from_secs(3);
 
 /// What a poll brought.
 pub(super) enum Polled<'a> {
@@ -43,6 +51,8 @@ pub(super) struct Member {
     /// Whether they have been restored and are read.
     pub restored: bool,
     rights: Rights,
+    fed: Fed,
+    replaced: Option<Instant>,
     rewinds: u32,
     quiet: Quiet,
 }
@@ -54,20 +64,55 @@ impl Member {
         stage: &'static str,
         topics: &[&str],
     ) -> Result<Member, RunError> {
-        let identity = setup.identity(stage);
-        let failed = |source: KafkaError| RunError::Client { stage, source };
-        let consumer = client::group_consumer(&setup.access, &identity, setup.prefetch_bytes)
-            .map_err(failed)?;
-        consumer.subscribe(topics).map_err(failed)?;
+        let consumer = connect(setup, stage, topics)?;
         Ok(Member {
             consumer: Arc::new(consumer),
-            identity,
+            identity: setup.identity(stage),
             assigned: Vec::new(),
             restored: false,
             rights: setup.rights.clone(),
+            fed: Fed::new(setup.pace.unfed),
+            replaced: None,
             rewinds: 0,
             quiet: Quiet::default(),
         })
+    }
+
+    /// Puts a new consumer, which has not joined yet, in the place of one that is not fed, and
+    /// gives the old one back; a second time soon after it gives up.
+    pub(super) fn replace(
+        &mut self,
+        setup: &Setup,
+        unfed: Unfed,
+    ) -> Result<Arc<BaseConsumer<Group>>, RunError> {
+        let stage = self.identity.stage;
+        let Unfed { place: (topic, partition), reached, end } = unfed;
+        let soon = setup.pace.unfed * REPLACE_EVERY;
+        if self.replaced.is_some_and(|replaced| replaced.elapsed() < soon) {
+            return Err(RunError::NotFed { stage, topic, partition, reached, end });
+        }
+        tracing::error!(stage, topic, partition, reached, end, "not fed: making a new consumer");
+        self.replaced = Some(Instant::now());
+        self.assigned.clear();
+        self.restored = false;
+        self.fed = Fed::new(setup.pace.unfed);
+        self.consumer.context().close();
+        let fresh = client::group_consumer(&setup.access, &self.identity, setup.prefetch_bytes)
+            .map_err(|source| RunError::Client { stage, source })?;
+        Ok(std::mem::replace(&mut self.consumer, Arc::new(fresh)))
+    }
+
+    /// Ends the consumer that was replaced and joins with the new one: two members with one
+    /// static id would fence each other.
+    pub(super) fn rejoin<T: AsRef<str>>(
+        &mut self,
+        old: Arc<BaseConsumer<Group>>,
+        topics: &[T],
+    ) -> Result<(), RunError> {
+        drop(old);
+        let topics: Vec<&str> = topics.iter().map(AsRef::as_ref).collect();
+        let stage = self.identity.stage;
+        self.consumer.subscribe(&topics).map_err(|source| RunError::Client { stage, source })
     }
 
     pub(super) fn next_event(&self) -> Option<GroupEvent> {
@@ -77,19 +122,15 @@ impl Member {
     /// Takes partitions over, paused until they are restored.
     pub(super) fn take(&mut self, places: Vec<Place>) -> Result<(), RunError> {
         // An explicit offset keeps librdkafka from looking one up; the restore seeks.
-        let list = list_of(&places);
-        self.with_all_offsets_zero(list)?;
+        let mut list = list_of(&places);
+        let stage = self.identity.stage;
+        list.set_all_offsets(rdkafka::Offset::Offset(0))
+            .and_then(|()| self.consumer.assign(&list))
+            .map_err(|source| RunError::Client { stage, source })?;
         self.assigned = places;
         self.restored = false;
         self.pause();
         Ok(())
-    }
-
-    fn with_all_offsets_zero(&self, mut list: TopicPartitionList) -> Result<(), RunError> {
-        let stage = self.identity.stage;
-        list.set_all_offsets(rdkafka::Offset::Offset(0))
-            .and_then(|()| self.consumer.assign(&list))
-            .map_err(|source| RunError::Client { stage, source })
     }
 
     /// Gives everything up, as the group wishes.
@@ -137,6 +178,27 @@ impl Member {
         Ok(Polled::Nothing)
     }
 
+    /// Its partitions are restored, and read on from here.
+    pub(super) fn restored_at(&mut self, starts: &[(Place, i64)]) {
+        self.fed.start(starts);
+        self.restored = true;
+    }
+
+    /// A partition has been read to its end, which is here.
+    pub(super) fn at_end(&mut self, topic: &str, partition: i32, end: i64) {
+        self.fed.at_end(topic, partition, end);
+    }
+
+    /// A partition that is not read on although there is more; `waits` tells those paused on
+    /// purpose.
+    pub(super) fn unfed(
+        &mut self,
+        reader: &Reader,
+        waits: impl Fn(&Place) -> bool,
+    ) -> Option<Unfed> {
+        if self.restored { self.fed.unfed(&self.consumer, reader, waits) } else { None }
+    }
+
     /// Says, but not too often, what reading ran into. What may not be read is not handed out;
     /// the rest is, and librdkafka tries again.
     pub(super) fn complain(&mut self, error: &KafkaError) {
@@ -160,11 +222,39 @@ impl Member {
         self.rewinds = 0;
     }
 
-    /// Leaves. A static member stays known to the group, so a restart takes over at once.
-    pub(super) fn leave(self) {
+    /// Ends the membership. A static member that only closes stays known to the group, so that a
+    /// restart takes over at once; `for_good` tells the group that it does not come back, and its
+    /// partitions move without a wait.
+    pub(super) fn leave(self, for_good: bool) {
         self.consumer.context().close();
+        if for_good {
+            // librdkafka tells the group of a static member's leaving when it unsubscribes, never
+            // when it closes.
+            self.consumer.unsubscribe();
+            let started = Instant::now();
+            while self.belongs() && started.elapsed() < LEAVE_WITHIN {
+                let _ = self.consumer.poll(Duration::from_millis(20));
+            }
+        }
         drop(self.consumer);
     }
+
+    fn belongs(&self) -> bool {
+        ffi::membership(self.consumer.client()).is_some_and(|place| !place.member.is_empty())
+    }
+}
+
+fn connect(
+    setup: &Setup,
+    stage: &'static str,
+    topics: &[&str],
+) -> Result<BaseConsumer<Group>, RunError> {
+    let failed = |source: KafkaError| RunError::Client { stage, source };
+    let identity = setup.identity(stage);
+    let consumer =
+        client::group_consumer(&setup.access, &identity, setup.prefetch_bytes).map_err(failed)?;
+    consumer.subscribe(topics).map_err(failed)?;
+    Ok(consumer)
 }
 
 fn complain(quiet: &mut Quiet, stage: &str, error: &KafkaError) {
@@ -179,31 +269,4 @@ fn list_of(places: &[Place]) -> TopicPartitionList {
         list.add_partition(topic, *partition);
     }
     list
-}
-
-/// Decides when a loop with nothing to say says so.
-#[derive(Debug)]
-pub(super) struct IdleTimer {
-    last: Instant,
-}
-
-impl IdleTimer {
-    /// About this often.
-    const INTERVAL: Duration = Duration::from_secs(5);
-
-    pub(super) fn new() -> IdleTimer {
-        IdleTimer { last: Instant::now() }
-    }
-
-    pub(super) fn due(&mut self) -> bool {
-        let due = self.last.elapsed() >= Self::INTERVAL;
-        if due {
-            self.last = Instant::now();
-        }
-        due
-    }
-
-    pub(super) fn reset(&mut self) {
-        self.last = Instant::now();
-    }
 }

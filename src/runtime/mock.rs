@@ -7,7 +7,7 @@
 use rdkafka::config::ClientConfig;
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::producer::{BaseProducer, Producer};
-use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::types::{RDKafkaApiKey, RDKafkaErrorCode, RDKafkaRespErr};
 
 use super::ffi;
 use super::topics::TopicSpec;
@@ -51,6 +51,27 @@ impl MockBroker {
     pub fn create_topic(&self, name: &str, partitions: i32) -> KafkaResult<()> {
         let cluster = self.owner.client().mock_cluster().ok_or_else(no_cluster)?;
         cluster.create_topic(name, partitions, 1)
+    }
+
+    /// Answers the next requests of a kind with these errors, one each and in this order.
+    /// `RD_KAFKA_RESP_ERR__TRANSPORT` drops the connection.
+    ///
+    /// # Errors
+    /// Never in practice, as [`MockBroker::access`].
+    pub fn fail(&self, request: RDKafkaApiKey, errors: &[RDKafkaRespErr]) -> KafkaResult<()> {
+        let cluster = self.owner.client().mock_cluster().ok_or_else(no_cluster)?;
+        cluster.request_errors(request, errors);
+        Ok(())
+    }
+
+    /// Answers requests of a kind as they should be again.
+    ///
+    /// # Errors
+    /// Never in practice, as [`MockBroker::access`].
+    pub fn mend(&self, request: RDKafkaApiKey) -> KafkaResult<()> {
+        let cluster = self.owner.client().mock_cluster().ok_or_else(no_cluster)?;
+        cluster.clear_request_errors(request);
+        Ok(())
     }
 
     /// Creates all topics of a list.

@@ -16,7 +16,8 @@ use super::error::RunError;
 use super::ffi::{self, Fetched};
 use super::group::{Group, GroupEvent, Place};
 use super::layouts::Layouts;
-use super::member::{IdleTimer, Member, Polled};
+use super::member::{Member, Polled};
+use super::pulse::Pulse;
 use super::reader::Reader;
 use super::report::ReportKind;
 use super::restore::Restorer;
@@ -24,9 +25,10 @@ use super::schema_waits::{SchemaWaits, Wait};
 use super::send::Batch;
 use super::set_aside::{HandedIn, Kept, Seen, SetAside, WaitsFor, hand_in};
 use super::setup::Setup;
-use super::transaction::{Committed, Writer, WriterSettings, offsets};
+use super::transaction::{Committed, Writer, offsets};
 use crate::config::plan::Plan;
 use crate::event::progress::Progress;
+use crate::event::public::PublicEvent;
 use crate::event::route::{Outbox, Route};
 use crate::observe::{Observe, SchemaAnswer, SchemaKey, Taken};
 use crate::registry::SchemaSource;
@@ -62,7 +64,7 @@ struct ObserveLoop<'a> {
     out: Outbox,
     read: u64,
     last_commit: Instant,
-    idle: IdleTimer,
+    pulse: Pulse,
 }
 
 /// Drives observe until a shutdown is asked for or something cannot be mended.
@@ -72,15 +74,8 @@ pub(super) fn run(
     schemas: Option<SchemaSource>,
 ) -> Result<(), RunError> {
     let identity = setup.identity(NAME);
-    let writer = Writer::new(WriterSettings {
-        access: setup.access.clone(),
-        identity: identity.clone(),
-        rights: setup.rights.clone(),
-        names: setup.names.clone(),
-        commit: setup.commit,
-        encoder: Box::new(|_| unreachable!("observe makes no public events")),
-        shutdown: setup.shutdown.clone(),
-    })?;
+    let encoder = Box::new(|_: &PublicEvent| unreachable!("observe makes no public events"));
+    let writer = Writer::new(setup, NAME, encoder)?;
     let failed = |source: KafkaError| RunError::Client { stage: NAME, source };
     let reader = Reader::new(&setup.access, &identity).map_err(failed)?;
     let mut observe = Observe::paced(plan);
@@ -90,8 +85,7 @@ pub(super) fn run(
     reader.await_topics(NAME, &[setup.names.place(Route::Layouts).0], &setup.shutdown)?;
     let layouts = Layouts::start(setup, NAME, &reader, |update| observe.layout(update))?;
     let member = Member::join(setup, NAME, &topics)?;
-    let mut intake = Intake::new(Arc::clone(&member.consumer), BATCH)
-        .ok_or_else(|| failed(KafkaError::ClientCreation("no queue".to_owned())))?;
+    let mut intake = intake_of(&member)?;
     let mut driver = ObserveLoop {
         setup,
         observe,
@@ -105,13 +99,20 @@ pub(super) fn run(
         out: Outbox::default(),
         read: 0,
         last_commit: Instant::now(),
-        idle: IdleTimer::new(),
+        pulse: Pulse::new(setup, NAME),
     };
     let end = driver.turn_until_shutdown(&mut intake);
     // The consumer cannot leave before what belongs to it is gone.
     drop(intake);
-    driver.member.leave();
+    driver.member.leave(setup.leave && end.is_ok());
     end
+}
+
+fn intake_of(member: &Member) -> Result<Intake, RunError> {
+    Intake::new(Arc::clone(&member.consumer), BATCH).ok_or_else(|| {
+        let source = KafkaError::ClientCreation("no queue".to_owned());
+        RunError::Client { stage: NAME, source }
+    })
 }
 
 impl ObserveLoop<'_> {
@@ -121,16 +122,17 @@ impl ObserveLoop<'_> {
                 self.answer(event, intake)?;
             }
             if !self.member.restored && !self.member.assigned.is_empty() {
-                self.restore()?;
+                self.restore(intake)?;
                 continue;
             }
             self.read_some(intake)?;
+            self.look_whether_fed(intake)?;
             self.take_answers();
             self.take_layouts();
             if self.commit_is_due() {
                 self.commit()?;
-            } else if self.idle.due() {
-                self.setup.report(NAME, ReportKind::Idle);
+            } else {
+                self.pulse.beat();
             }
         }
         if self.member.restored { self.commit() } else { Ok(()) }
@@ -163,7 +165,7 @@ impl ObserveLoop<'_> {
         self.member.restored = false;
     }
 
-    fn restore(&mut self) -> Result<(), RunError> {
+    fn restore(&mut self, intake: &Intake) -> Result<(), RunError> {
         let started = Instant::now();
         self.forget();
         let restorer = self.restorer();
@@ -193,11 +195,13 @@ impl ObserveLoop<'_> {
                 &standing.metadata,
             );
         }
-        if !self.restorer().resume(&starts)? {
+        let bring =
+            || starts.iter().for_each(|((topic, partition), _)| intake.bring(topic, *partition));
+        if !self.restorer().resume_all(&starts, &bring)? {
             return Ok(());
         }
         let (partitions, took) = (starts.len(), started.elapsed());
-        self.member.restored = true;
+        self.member.restored_at(&starts);
         let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         tracing::info!(stage = NAME, partitions, took_ms, "restored");
         self.setup.report(NAME, ReportKind::Assigned { partitions, took });
@@ -211,6 +215,7 @@ impl ObserveLoop<'_> {
             identity: &self.member.identity,
             rights: &self.setup.rights,
             shutdown: &self.setup.shutdown,
+            pulse: &self.pulse,
         }
     }
 
@@ -252,6 +257,19 @@ impl ObserveLoop<'_> {
         Ok(())
     }
 
+    fn look_whether_fed(&mut self, intake: &mut Intake) -> Result<(), RunError> {
+        let set_aside = &self.set_aside;
+        let waits = |(topic, partition): &Place| set_aside.holds(topic, *partition);
+        let Some(unfed) = self.member.unfed(&self.reader, waits) else {
+            return Ok(());
+        };
+        self.setup.report(NAME, ReportKind::Rewound { cause: "unfed" });
+        self.forget();
+        let old = self.member.replace(self.setup, unfed)?;
+        *intake = intake_of(&self.member)?;
+        self.member.rejoin(old, &self.observe.topics())
+    }
+
     fn waits(&self, fetched: &Fetched<'_>, waiting: &[(Kept, WaitsFor)]) -> bool {
         let (topic, partition) = (fetched.topic(), fetched.partition());
         waiting.iter().any(|(kept, _)| kept.place() == (topic, partition))
@@ -274,6 +292,7 @@ impl ObserveLoop<'_> {
             RDKafkaErrorCode::PartitionEOF => {
                 // It fires at the last stable offset: a partition with an open transaction is
                 // not at its end.
+                self.member.at_end(topic, partition, fetched.offset());
                 let high = ffi::cached_high(self.member.consumer.client(), topic, partition);
                 if high.is_some_and(|high| fetched.offset() >= high) {
                     self.observe.at_end(topic, partition, true);
@@ -427,7 +446,7 @@ impl ObserveLoop<'_> {
                     events: Vec::new(),
                 };
                 self.setup.report(NAME, kind);
-                self.idle.reset();
+                self.pulse.reset();
                 self.out.clear();
                 self.read = 0;
             }

@@ -59,6 +59,11 @@ impl Reader {
         self.uncommitted.fetch_watermarks(topic, partition, CALL)
     }
 
+    /// Where a reader of committed records comes to its end now.
+    pub(super) fn stable_end(&self, topic: &str, partition: i32) -> KafkaResult<i64> {
+        self.committed.fetch_watermarks(topic, partition, CALL).map(|(_, end)| end)
+    }
+
     /// Waits until brokers serve these topics: one made a moment ago is not known at once, and a
     /// group joined before then gets no partitions of it until its next look.
     pub(super) fn await_topics(

@@ -53,11 +53,13 @@ pub enum ReportKind {
     },
     /// A transaction was undone and the stage restores; nothing is lost.
     Rewound {
-        /// `aborted`, `fenced`, `not_a_member`, `fetch`: for a metric's label.
+        /// `aborted`, `fatal`, `fenced`, `not_a_member`, `fetch`, `overtaken`, `unfed`: for a
+        /// metric's label.
         cause: &'static str,
     },
-    /// Nothing to do, but the loop turns. Sent about every five seconds.
-    Idle,
+    /// The loop turns: it has nothing to commit, restores, or waits for Kafka. Sent about every
+    /// five seconds.
+    Turning,
     /// Partitions of observe waiting for a schema or a layout.
     Waiting {
         /// Partitions waiting for a schema.

@@ -15,6 +15,7 @@ use super::access::Rights;
 use super::client::Identity;
 use super::error::RunError;
 use super::group::{Group, Place};
+use super::pulse::Pulse;
 use super::reader::{ReadEnd, Reader, Stretch};
 use super::shutdown::Shutdown;
 use crate::event::route::Outbox;
@@ -28,7 +29,10 @@ const COMMITTED_TRY: Duration = Duration::from_millis(500);
 const PATIENCE: Duration = Duration::from_secs(300);
 /// Between two tries of what is not allowed.
 const DENIED_REST: Duration = Duration::from_secs(1);
+/// One try at a seek.
+const SEEK_TRY: Duration = Duration::from_secs(1);
 /// A seek right after an assignment may be refused for a moment.
+const ASSIGN_AFTER: Duration = Duration::from_millis(500);
 const SEEK_FOR: Duration = Duration::from_secs(20);
 
 /// Where a partition stands.
@@ -58,12 +62,14 @@ pub(super) struct Restorer<'a> {
     pub identity: &'a Identity,
     pub rights: &'a Rights,
     pub shutdown: &'a Shutdown,
+    pub pulse: &'a Pulse,
 }
 
 impl Restorer<'_> {
     /// Serves the group; whether something else has to be done first. The partitions are paused,
     /// so no record is lost here.
     fn interrupted(&self) -> bool {
+        self.pulse.beat();
         if let Some(Err(error)) = self.consumer.poll(Duration::ZERO) {
             self.denied(&error);
         }
@@ -281,9 +287,23 @@ impl Restorer<'_> {
         read.map_err(|source| RunError::Unreachable { stage, doing, seconds, source })
     }
 
-    /// Lets the group's consumer read on from these offsets; `false` when something else has to
-    /// be done first.
+    /// Lets the group's consumer read on from these offsets, which are of some of its partitions;
+    /// `false` when something else has to be done first.
     pub(super) fn resume(&self, starts: &[(Place, i64)]) -> Result<bool, RunError> {
+        self.go_on(starts, None)
+    }
+
+    /// The same for all partitions of the consumer. `anew` is called when they had to be assigned
+    /// once more, which undoes what the first assignment had been prepared with.
+    pub(super) fn resume_all(
+        &self,
+        starts: &[(Place, i64)],
+        anew: &dyn Fn(),
+    ) -> Result<bool, RunError> {
+        self.go_on(starts, Some(anew))
+    }
+
+    fn go_on(&self, starts: &[(Place, i64)], anew: Option<&dyn Fn()>) -> Result<bool, RunError> {
         let mut list = TopicPartitionList::new();
         for ((topic, partition), offset) in starts {
             let mut element = list.add_partition(topic, *partition);
@@ -291,8 +311,8 @@ impl Restorer<'_> {
         }
         let started = Instant::now();
         loop {
-            let tried = self.consumer.seek_partitions(list.clone(), Duration::from_secs(1));
-            let source = match tried
+            let sought = self.consumer.seek_partitions(list.clone(), SEEK_TRY);
+            let source = match sought
                 .and_then(|done| done.elements().iter().try_for_each(|element| element.error()))
             {
                 Ok(()) => break,
@@ -301,16 +321,25 @@ impl Restorer<'_> {
             if self.interrupted() {
                 return Ok(false);
             }
-            if started.elapsed() > SEEK_FOR {
+            let waited = started.elapsed();
+            if waited > SEEK_FOR {
                 let (stage, doing) = (self.identity.stage, "seeking");
                 let seconds = SEEK_FOR.as_secs();
                 return Err(RunError::Unreachable { stage, doing, seconds, source });
             }
+            // A partition whose fetch was refused has stopped and cannot be sought in any more;
+            // assigned once more it starts at its offset.
+            if let Some(anew) = anew
+                && waited > ASSIGN_AFTER
+                && self.consumer.assign(&list).is_ok()
+            {
+                anew();
+                break;
+            }
             self.shutdown.sleep(Duration::from_millis(20));
         }
-        let resumed = self.consumer.resume(&list);
         let failed = |source: KafkaError| RunError::Client { stage: self.identity.stage, source };
-        resumed.map_err(failed)?;
+        self.consumer.resume(&list).map_err(failed)?;
         Ok(true)
     }
 }

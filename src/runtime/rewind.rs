@@ -23,9 +23,12 @@ const DELIVERED_WITHIN: Duration = Duration::from_secs(10);
 pub struct Return {
     /// Topic, partition, payload.
     pub messages: Vec<(String, i32, Vec<u8>)>,
-    /// By stage, where its group is put: topic, partition, offset, metadata.
-    pub offsets: Vec<(&'static str, Vec<(String, i32, i64, String)>)>,
+    /// By stage, where its group is put.
+    pub offsets: Vec<(&'static str, Vec<Put>)>,
 }
+
+/// Topic, partition, offset, metadata.
+pub type Put = (String, i32, i64, String);
 
 impl Archive {
     /// Writes it; all of it or nothing.

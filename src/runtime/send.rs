@@ -97,13 +97,17 @@ fn hand_over(producer: &Producer, record: Record<'_>) -> Result<(), SendError> {
             waiting = back;
             continue;
         }
-        let never = matches!(
-            code,
-            Some(RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::InvalidMessageSize)
-        );
-        if never {
+        if is_too_large(&error) {
             return Err(SendError::Unwritable { topic: back.topic.to_owned(), source: error });
         }
         return Err(SendError::Failed(error));
     }
+}
+
+/// Whether a message is larger than producer or topic allow: no second try helps.
+pub(super) fn is_too_large(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::InvalidMessageSize)
+    )
 }

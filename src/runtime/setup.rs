@@ -34,6 +34,8 @@ pub struct Setup {
     pub prefetch_bytes: usize,
     /// Pending output that forces a commit. *Units*: bytes.
     pub pending_bytes: usize,
+    /// Whether loops leave their groups for good when they stop, in place of being expected back.
+    pub leave: bool,
     /// The wish to stop.
     pub shutdown: Shutdown,
     /// Where loops report to.
@@ -49,6 +51,9 @@ pub struct Pace {
     pub stages: Duration,
     /// Time between two checkpoints. More often costs writes, less often a longer restart.
     pub checkpoint: Duration,
+    /// How long a partition may stand still although there is more to read, before its consumer
+    /// is made anew.
+    pub unfed: Duration,
 }
 
 impl Default for Pace {
@@ -57,6 +62,7 @@ impl Default for Pace {
             observe: Duration::from_secs(1),
             stages: Duration::from_secs(1),
             checkpoint: Duration::from_secs(60),
+            unfed: Duration::from_secs(60),
         }
     }
 }
@@ -91,6 +97,7 @@ impl Setup {
             pace: Pace { observe: deployment.commit_interval, ..Pace::default() },
             prefetch_bytes: plan.limits.prefetch_bytes,
             pending_bytes: plan.limits.pending_bytes,
+            leave: false,
             shutdown,
             reports,
         }

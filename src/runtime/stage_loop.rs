@@ -12,13 +12,14 @@ use rdkafka::consumer::Consumer;
 use super::error::RunError;
 use super::ffi;
 use super::group::GroupEvent;
-use super::member::{IdleTimer, Member, Polled};
+use super::member::{Member, Polled};
+use super::pulse::Pulse;
 use super::reader::Reader;
 use super::report::ReportKind;
 use super::restore::{CHECKPOINT_KEY, Restorer, incoming};
 use super::send::Batch;
 use super::setup::{Input, Setup};
-use super::transaction::{Committed, EventEncoder, Writer, WriterSettings, offsets};
+use super::transaction::{Committed, EventEncoder, Writer, offsets};
 use crate::event::route::Outbox;
 use crate::stage::{Restart, Stage, StateEntry};
 
@@ -63,7 +64,7 @@ struct StageLoop<'a, S> {
     dirty_since: Option<Instant>,
     last_commit: Instant,
     last_checkpoint: Instant,
-    idle: IdleTimer,
+    pulse: Pulse,
 }
 
 /// Drives a stage until a shutdown is asked for or something cannot be mended.
@@ -77,15 +78,7 @@ pub(super) fn run<S: Stage>(
     let identity = setup.identity(stage);
     let topic = setup.topic(input);
     // First of all: ends what a dead predecessor left open, so that its offsets can be read.
-    let writer = Writer::new(WriterSettings {
-        access: setup.access.clone(),
-        identity: identity.clone(),
-        rights: setup.rights.clone(),
-        names: setup.names.clone(),
-        commit: setup.commit,
-        encoder,
-        shutdown: setup.shutdown.clone(),
-    })?;
+    let writer = Writer::new(setup, stage, encoder)?;
     let reader = Reader::new(&setup.access, &identity)
         .map_err(|source| RunError::Client { stage, source })?;
     let state_topic = setup.names.state(stage);
@@ -112,10 +105,10 @@ pub(super) fn run<S: Stage>(
         dirty_since: None,
         last_commit: now,
         last_checkpoint: now,
-        idle: IdleTimer::new(),
+        pulse: Pulse::new(setup, stage),
     };
     let end = driver.turn_until_shutdown();
-    driver.member.leave();
+    driver.member.leave(setup.leave && end.is_ok());
     end
 }
 
@@ -130,11 +123,12 @@ impl<S: Stage> StageLoop<'_, S> {
                 continue;
             }
             let drained = self.read_some()?;
+            self.look_whether_fed()?;
             if self.commit_is_due(drained) {
                 let checkpoint = self.last_checkpoint.elapsed() >= self.setup.pace.checkpoint;
                 self.commit(checkpoint)?;
-            } else if self.idle.due() {
-                self.setup.report(S::NAME, ReportKind::Idle);
+            } else {
+                self.pulse.beat();
             }
         }
         // With a checkpoint, so that the next start has nothing to replay.
@@ -184,6 +178,7 @@ impl<S: Stage> StageLoop<'_, S> {
             identity: &self.member.identity,
             rights: &self.setup.rights,
             shutdown: &self.setup.shutdown,
+            pulse: &self.pulse,
         };
         let Some(standings) = restorer.standings(&self.member.assigned)? else {
             return Ok(());
@@ -208,11 +203,11 @@ impl<S: Stage> StageLoop<'_, S> {
             };
             self.held.insert(standing.partition, held);
         }
-        if !restorer.resume(&starts)? {
+        if !restorer.resume_all(&starts, &|| {})? {
             self.held.clear();
             return Ok(());
         }
-        self.member.restored = true;
+        self.member.restored_at(&starts);
         let (partitions, took) = (self.held.len(), started.elapsed());
         let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         tracing::info!(stage = S::NAME, partitions, took_ms, "restored");
@@ -240,6 +235,9 @@ impl<S: Stage> StageLoop<'_, S> {
                 Polled::End(partition) => {
                     if let Some(held) = self.held.get_mut(&partition) {
                         held.at_end = true;
+                        let client = self.member.consumer.client();
+                        let end = ffi::cached_high(client, self.topic, partition);
+                        self.member.at_end(self.topic, partition, end.unwrap_or(held.next));
                     }
                 }
                 Polled::PositionLost => {
@@ -254,6 +252,16 @@ impl<S: Stage> StageLoop<'_, S> {
             wait = Duration::ZERO;
         }
         Ok(false)
+    }
+
+    fn look_whether_fed(&mut self) -> Result<(), RunError> {
+        let Some(unfed) = self.member.unfed(&self.reader, |_| false) else {
+            return Ok(());
+        };
+        self.setup.report(S::NAME, ReportKind::Rewound { cause: "unfed" });
+        self.forget();
+        let old = self.member.replace(self.setup, unfed)?;
+        self.member.rejoin(old, &[self.topic])
     }
 
     fn wait(&self) -> Duration {
@@ -366,7 +374,7 @@ impl<S: Stage> StageLoop<'_, S> {
             events: std::mem::take(&mut self.out.events),
         };
         self.setup.report(S::NAME, kind);
-        self.idle.reset();
+        self.pulse.reset();
         self.clear_batch();
     }
 

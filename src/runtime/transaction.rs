@@ -14,19 +14,17 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::DeliveryResult;
+use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
 
-use super::access::Rights;
 use super::client::{self, CALL, Identity};
 use super::error::RunError;
 use super::ffi;
 use super::group::Group;
+use super::pulse::Pulse;
 use super::quiet::Quiet;
 use super::send::{self, Batch};
-use super::shutdown::Shutdown;
-use super::topics::TopicNames;
-use crate::config::deployment::KafkaAccess;
+use super::setup::Setup;
 use crate::event::public::PublicEvent;
 use crate::publish::EncodedEvent;
 
@@ -66,6 +64,8 @@ pub(super) enum Committed {
 #[derive(Debug, Default)]
 pub(super) struct Deliveries {
     failed: AtomicU64,
+    /// Topic and error of a message that its topic will never take.
+    refused: Mutex<Option<(String, KafkaError)>>,
     quiet: Mutex<Quiet>,
 }
 
@@ -91,12 +91,16 @@ impl ProducerContext for Deliveries {
     type DeliveryOpaque = ();
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
-        if let Err((error, _)) = result {
-            self.failed.fetch_add(1, Ordering::SeqCst);
-            let mut quiet = self.quiet.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(suppressed) = quiet.may_log(&format!("{error:?}")) {
-                tracing::warn!(%error, suppressed, "delivery failed");
-            }
+        let Err((error, message)) = result else { return };
+        self.failed.fetch_add(1, Ordering::SeqCst);
+        let topic = message.topic();
+        if send::is_too_large(error) {
+            let refused = (topic.to_owned(), error.clone());
+            *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(refused);
+        }
+        let mut quiet = self.quiet.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(suppressed) = quiet.may_log(&format!("{topic} {error:?}")) {
+            tracing::warn!(topic, %error, suppressed, "a message was not written");
         }
     }
 }
@@ -111,20 +115,12 @@ enum Failure {
     Run(Box<RunError>),
 }
 
-/// Settings of a [`Writer`].
-pub(super) struct WriterSettings {
-    pub access: KafkaAccess,
-    pub identity: Identity,
-    pub rights: Rights,
-    pub names: TopicNames,
-    pub commit: Commit,
-    pub encoder: EventEncoder,
-    pub shutdown: Shutdown,
-}
-
 /// Writes what a stage says. One per loop; owns its producer.
 pub(super) struct Writer {
-    settings: WriterSettings,
+    setup: Setup,
+    identity: Identity,
+    encoder: EventEncoder,
+    pulse: Pulse,
     producer: BaseProducer<Deliveries>,
     fences: u32,
     last_fence: Option<Instant>,
@@ -132,9 +128,15 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Sets the producer up; ends a transaction that a dead predecessor left open.
-    pub(super) fn new(settings: WriterSettings) -> Result<Writer, RunError> {
-        let producer = connect(&settings)?;
-        Ok(Writer { settings, producer, fences: 0, last_fence: None })
+    pub(super) fn new(
+        setup: &Setup,
+        stage: &'static str,
+        encoder: EventEncoder,
+    ) -> Result<Writer, RunError> {
+        let (identity, pulse) = (setup.identity(stage), Pulse::new(setup, stage));
+        let producer = connect(setup, &identity, &pulse)?;
+        let setup = setup.clone();
+        Ok(Writer { setup, identity, encoder, pulse, producer, fences: 0, last_fence: None })
     }
 
     /// Commits a batch with the offsets it was made from.
@@ -143,9 +145,17 @@ impl Writer {
         consumer: &BaseConsumer<Group>,
         batch: &Batch<'_>,
     ) -> Result<Committed, RunError> {
-        match self.settings.commit {
-            Commit::Plain => self.commit_plain(consumer, batch),
-            Commit::Transactional => self.commit_transactional(consumer, batch),
+        let committed = match self.setup.commit {
+            Commit::Plain => self.commit_plain(consumer, batch)?,
+            Commit::Transactional => self.commit_transactional(consumer, batch)?,
+        };
+        let refused = &self.producer.context().refused;
+        match refused.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            None => Ok(committed),
+            // It would be refused again after every restore.
+            Some((topic, source)) => {
+                Err(RunError::Unwritable { stage: self.stage(), topic, source })
+            }
         }
     }
 
@@ -206,6 +216,7 @@ impl Writer {
                 Ok(()) => return Ok(()),
                 Err(error) => error,
             };
+            self.pulse.beat();
             let KafkaError::Transaction(inner) = &error else {
                 // A flush that timed out has already used its time.
                 if started.elapsed() < RETRY_FOR && matches!(error, KafkaError::Flush(_)) {
@@ -217,7 +228,7 @@ impl Writer {
                 return Err(Failure::Abort(error));
             }
             let hopeless = !inner.is_retriable() || started.elapsed() >= RETRY_FOR;
-            if hopeless || self.settings.shutdown.requested() {
+            if hopeless || self.setup.shutdown.requested() {
                 return Err(Failure::Fatal(error));
             }
             self.producer.poll(Duration::from_millis(20));
@@ -231,7 +242,7 @@ impl Writer {
     }
 
     fn send(&self, batch: &Batch<'_>) -> Result<(), Failure> {
-        let sent = send::send(&self.producer, batch, &self.settings.names, &self.settings.encoder);
+        let sent = send::send(&self.producer, batch, &self.setup.names, &self.encoder);
         match sent {
             Ok(()) => Ok(()),
             Err(send::SendError::Unwritable { topic, source }) => {
@@ -251,6 +262,7 @@ impl Writer {
         let started = Instant::now();
         while self.producer.in_flight_count() > 0 && started.elapsed() < RETRY_FOR {
             self.producer.poll(Duration::from_millis(1));
+            self.pulse.beat();
         }
     }
 
@@ -284,7 +296,7 @@ impl Writer {
     /// A static id that another consumer has taken over means a second live process.
     fn refuse_second_process(&self, error: &KafkaError) -> Result<(), RunError> {
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::FencedInstanceId) {
-            return Err(slot_taken(&self.settings.identity));
+            return Err(slot_taken(&self.identity));
         }
         Ok(())
     }
@@ -296,33 +308,37 @@ impl Writer {
         self.fences = if recent { self.fences + 1 } else { 1 };
         self.last_fence = Some(Instant::now());
         if self.fences >= FENCES_MAX {
-            return Err(slot_taken(&self.settings.identity));
+            return Err(slot_taken(&self.identity));
         }
-        self.settings.shutdown.sleep(Duration::from_secs(1 << self.fences));
+        self.setup.shutdown.sleep(Duration::from_secs(1 << self.fences));
         Ok(())
     }
 
     /// Says which right is missing, where that is why.
     fn explain(&self, error: &KafkaError) {
-        self.settings.rights.explain(self.producer.client(), &self.settings.identity, error);
+        self.setup.rights.explain(self.producer.client(), &self.identity, error);
     }
 
     fn recreate(&mut self) -> Result<(), RunError> {
-        self.producer = connect(&self.settings)?;
+        self.producer = connect(&self.setup, &self.identity, &self.pulse)?;
         Ok(())
     }
 
     fn stage(&self) -> &'static str {
-        self.settings.identity.stage
+        self.identity.stage
     }
 }
 
 /// Makes a producer, and for transactions waits until the coordinator knows it.
-fn connect(settings: &WriterSettings) -> Result<BaseProducer<Deliveries>, RunError> {
-    let stage = settings.identity.stage;
-    let transactional = settings.commit == Commit::Transactional;
+fn connect(
+    setup: &Setup,
+    identity: &Identity,
+    pulse: &Pulse,
+) -> Result<BaseProducer<Deliveries>, RunError> {
+    let stage = identity.stage;
+    let transactional = setup.commit == Commit::Transactional;
     let make = || {
-        client::producer(&settings.access, &settings.identity, transactional)
+        client::producer(&setup.access, identity, transactional)
             .map_err(|source| RunError::Client { stage, source })
     };
     let started = Instant::now();
@@ -336,12 +352,13 @@ fn connect(settings: &WriterSettings) -> Result<BaseProducer<Deliveries>, RunErr
         let Err(error) = producer.init_transactions(CALL) else {
             return Ok(producer);
         };
-        if settings.shutdown.requested() {
+        pulse.beat();
+        if setup.shutdown.requested() {
             return Err(RunError::Stopped);
         }
         let waited = started.elapsed();
         // A right comes when someone grants it; a restart would not bring it sooner.
-        let denied = settings.rights.explain(producer.client(), &settings.identity, &error);
+        let denied = setup.rights.explain(producer.client(), identity, &error);
         if waited >= RECREATE_FOR && !denied {
             let (doing, seconds) = ("starting a transactional producer", waited.as_secs());
             return Err(RunError::Unreachable { stage, doing, seconds, source: error });
@@ -351,7 +368,7 @@ fn connect(settings: &WriterSettings) -> Result<BaseProducer<Deliveries>, RunErr
         }
         let retriable = matches!(&error, KafkaError::Transaction(inner) if inner.is_retriable());
         if !retriable {
-            settings.shutdown.sleep(pause);
+            setup.shutdown.sleep(pause);
             pause = (pause * 2).min(Duration::from_secs(5));
             producer = make()?;
         }

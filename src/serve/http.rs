@@ -184,6 +184,7 @@ fn told(reasons: &[(String, String)], well: &str) -> Response {
 mod tests {
     use std::io::{Read, Write};
     use std::net::{Ipv4Addr, TcpStream};
+    use std::time::Duration;
 
     use super::*;
 
@@ -234,12 +235,19 @@ mod tests {
         health.ready("join");
         assert_eq!(get(&server, "/readyz").0, 200);
         assert_eq!(get(&server, "/livez").0, 200);
+    }
 
-        health.dead("join", "panicked");
+    #[test]
+    fn a_loop_that_does_not_turn_fails_the_liveness_check() {
+        let health = Health::with_patience(Duration::ZERO);
+        let server = start(&health);
+        assert_eq!(get(&server, "/livez").0, 200);
+
+        health.ready("join");
         let (status, answer) = get(&server, "/livez");
+
         assert_eq!(status, 503);
-        assert!(answer.contains("join: panicked"), "{answer}");
-        assert_eq!(get(&server, "/readyz").0, 503);
+        assert!(answer.contains("join: its loop has not turned"), "{answer}");
     }
 
     #[test]

@@ -64,9 +64,15 @@ pub fn setup(access: KafkaAccess, app: &str, commit: Commit) -> (Setup, Receiver
         rights: Rights::default(),
         names: TopicNames::new(app, &PublicTopics::default()),
         commit,
-        pace: Pace { observe: quick, stages: quick, checkpoint: Duration::from_millis(700) },
+        pace: Pace {
+            observe: quick,
+            stages: quick,
+            checkpoint: Duration::from_millis(700),
+            ..Pace::default()
+        },
         prefetch_bytes: 8 << 20,
         pending_bytes: 8 << 20,
+        leave: false,
         shutdown: Shutdown::new(),
         reports,
     };
@@ -130,6 +136,18 @@ impl Watch {
             }
         }
         panic!("not enough within {patience:?}");
+    }
+
+    /// Hands over what has come, after waiting a moment for it.
+    pub fn look(&self, mut each: impl FnMut(i32, &[u8])) {
+        let mut wait = Duration::from_millis(50);
+        while let Some(polled) = self.consumer.poll(wait) {
+            match polled {
+                Ok(message) => each(message.partition(), message.payload().unwrap_or_default()),
+                Err(error) => eprintln!("watch: {error}"),
+            }
+            wait = Duration::ZERO;
+        }
     }
 
     /// How many more come within a time.

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -109,6 +109,18 @@ impl Broker {
         }
     }
 
+    /// Gives a topic more partitions.
+    pub fn widen(&self, topic: &str, partitions: usize) {
+        let admin: AdminClient<DefaultClientContext> = self.client().create().expect("a client");
+        let options = AdminOptions::new().operation_timeout(Some(CALL));
+        let wider = [NewPartitions::new(topic, partitions)];
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let made = runtime.expect("a runtime").block_on(admin.create_partitions(&wider, &options));
+        for result in made.expect("the broker answers") {
+            result.expect("it has fewer");
+        }
+    }
+
     /// Whether a topic exists.
     pub fn has_topic(&self, name: &str) -> bool {
         let consumer: BaseConsumer = self.client().create().expect("a consumer");
@@ -180,7 +192,17 @@ impl Broker {
     /// Writes a stream as fast as the broker takes it, in order of event time: what lies a few
     /// minutes of event time ahead is written only when everything before it is there. Stops
     /// early when `go_on` says so. Returns the number of records.
-    pub fn feed(&self, stream: &Stream, mut go_on: impl FnMut(&Row) -> bool) -> u64 {
+    pub fn feed(&self, stream: &Stream, go_on: impl FnMut(&Row) -> bool) -> u64 {
+        self.feed_into(stream, go_on, |row| row.partition)
+    }
+
+    /// The same, with partitions chosen by `place`.
+    pub fn feed_into(
+        &self,
+        stream: &Stream,
+        mut go_on: impl FnMut(&Row) -> bool,
+        mut place: impl FnMut(&Row) -> i32,
+    ) -> u64 {
         let mut config = self.client();
         config
             .set("enable.idempotence", "true")
@@ -192,9 +214,10 @@ impl Broker {
             .map(|kind| (kind, stream.topic(kind)));
         let mut flushed = stream.bank.start;
         let mut count = 0;
-        for row in stream.rows() {
+        for mut row in stream.rows() {
+            row.partition = place(&row);
             if row.time.since_ms(flushed) > HOUR / 6 {
-                producer.flush(CALL).expect("the broker takes what is written");
+                flush(&producer);
                 flushed = row.time;
                 if !go_on(&row) {
                     break;
@@ -204,7 +227,7 @@ impl Broker {
             write(&producer, topic, &row);
             count += 1;
         }
-        producer.flush(CALL).expect("the broker takes what is written");
+        flush(&producer);
         count
     }
 
@@ -263,9 +286,27 @@ impl Reader {
         match self.consumer.poll(Duration::from_millis(100))? {
             Ok(message) => Some((message.topic().to_owned(), Read::of(&message))),
             Err(KafkaError::PartitionEOF(_)) => None,
+            Err(error) if is_away(&error) => None,
             Err(error) => panic!("reading: {error}"),
         }
     }
+}
+
+/// Whether an error says that the broker is not there at the moment.
+fn is_away(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::AllBrokersDown
+                | RDKafkaErrorCode::BrokerTransportFailure
+                | RDKafkaErrorCode::OperationTimedOut
+        )
+    )
+}
+
+/// Waits until everything is written; longer than a test keeps a broker away.
+fn flush(producer: &BaseProducer) {
+    producer.flush(4 * CALL).expect("the broker takes what is written");
 }
 
 fn write(producer: &BaseProducer, topic: &str, row: &Row) {
@@ -278,9 +319,17 @@ fn write(producer: &BaseProducer, topic: &str, row: &Row) {
         .payload(&row.payload)
         .headers(headers);
     while let Err((error, back)) = producer.send(record) {
-        let full = error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull);
-        assert!(full, "writing to {topic}: {error}");
-        producer.poll(Duration::from_millis(10));
+        match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::QueueFull) => {
+                producer.poll(Duration::from_millis(10));
+            }
+            // A partition that was added a moment ago: look again.
+            Some(RDKafkaErrorCode::UnknownPartition) => {
+                let metadata = producer.client().fetch_metadata(Some(topic), CALL);
+                metadata.expect("the broker answers");
+            }
+            _ => panic!("writing to {topic}: {error}"),
+        }
         record = back;
     }
     producer.poll(Duration::ZERO);

@@ -15,6 +15,7 @@ pub mod broker;
 pub mod heard;
 pub mod ledger;
 pub mod memory;
+pub mod own_broker;
 pub mod random;
 pub mod registry;
 pub mod running;

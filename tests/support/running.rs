@@ -57,13 +57,22 @@ impl Running {
         self.child.wait().expect("it ends");
     }
 
+    /// Stops it where it is, or lets it go on.
+    pub fn freeze(&self, frozen: bool) {
+        self.signal(if frozen { "-STOP" } else { "-CONT" });
+    }
+
+    fn signal(&self, signal: &str) {
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill").args([signal, &id]).status().expect("kill runs");
+        assert!(sent.success(), "{signal} to {id}");
+    }
+
     /// SIGTERM; gives how it ended and how long that took.
     pub fn terminate(mut self, within: Duration) -> (ExitStatus, Duration) {
-        let id = self.child.id().to_string();
         self.wait_until_it_listens(within);
         let asked = Instant::now();
-        let sent = Command::new("kill").args(["-TERM", &id]).status().expect("kill runs");
-        assert!(sent.success(), "SIGTERM to {id}");
+        self.signal("-TERM");
         loop {
             if let Some(status) = self.child.try_wait().expect("a child can be asked") {
                 return (status, asked.elapsed());

@@ -181,7 +181,9 @@ fn spawn_process(
             observe: Duration::from_millis(200),
             stages: Duration::from_millis(100),
             checkpoint: Duration::from_secs(10),
+            ..Pace::default()
         }),
+        leave: false,
         listener: Some(reports),
     };
     let forward = heard.clone();
