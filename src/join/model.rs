@@ -155,7 +155,7 @@ impl ModelJoin {
     /// Takes the header in the message at `offset`, written at `now_ms`, and lets go of what the
     /// clock has left behind.
     pub(super) fn progress(&mut self, header: &[Progress], offset: i64, now_ms: i64) {
-        self.sources.take(header, offset);
+        self.sources.take(header, offset, now_ms);
         let time = self.sources.both(&self.pair, now_ms);
         let clock = time.map(|time| time.plus_ms(self.disorder_ms.saturating_neg()));
         if self.clock.is_none() || clock > self.clock {
