@@ -89,6 +89,18 @@ impl Sources {
             .min()
     }
 
+    /// What was reported, but for the offsets it was reported at.
+    #[cfg(test)]
+    pub(super) fn reported(&self) -> String {
+        let topics = self.topics.iter().map(|(name, topic)| {
+            let reports = topic.partitions.iter();
+            let reports: Vec<_> =
+                reports.map(|(partition, r)| (*partition, Report { offset: 0, ..*r })).collect();
+            (name, topic.partition_count, reports)
+        });
+        format!("{:?}", topics.collect::<Vec<_>>())
+    }
+
     /// A partition at its end does not hold its side, up to what others had got when it said so.
     fn side(&self, name: &str, hold_max_ms: i64, now_ms: i64) -> Option<Side> {
         let topic = self.topics.get(name)?;

@@ -27,6 +27,8 @@
 mod cells;
 mod clock;
 mod entries;
+#[cfg(test)]
+mod memory;
 mod model;
 mod restart;
 

@@ -224,6 +224,20 @@ impl ModelJoin {
         std::mem::take(&mut self.counts)
     }
 
+    /// All it remembers, laid out so that equal memories give equal bytes: what numbers a cell or
+    /// a slot happens to have, and from which offset on it would be read again, is left out.
+    #[cfg(test)]
+    pub(super) fn memory(&self) -> String {
+        let entries = self.entries.all().into_iter().map(|(id, entry)| {
+            let waits = matches!(entry.state, State::Prediction { .. });
+            let cell = waits.then(|| self.cells.name(entry.cell));
+            (id, entry.time, entry.life, entry.state, cell)
+        });
+        let entries: Vec<_> = entries.collect();
+        let (clock, cells, counts) = (self.clock, self.cells.len(), &self.counts);
+        format!("{clock:?} {} {cells} cells {counts:?} {entries:?}", self.sources.reported())
+    }
+
     /// Where replay must start so that a fact at `offset` meets the clock it met.
     fn start(&self, offset: i64) -> i64 {
         self.clock_from.map_or(offset, |from| from.min(offset))
