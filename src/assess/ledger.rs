@@ -12,7 +12,7 @@ use super::breaks::Breaks;
 use super::rewind::FACTS;
 use crate::event::epoch::Rewound;
 use crate::event::finding::IntegrityBreach;
-use crate::event::progress::{JoinProgress, Progress};
+use crate::event::progress::{JoinProgress, Progress, Written};
 use crate::event::route::FACTS_PARTITIONS;
 use crate::event::time::{EventTime, WindowSize};
 
@@ -166,7 +166,8 @@ impl Ledger {
     /// How far a topic has come; `None` until every partition has been heard of.
     ///
     /// The minimum over the partitions that have more to read: one read to its end proves by
-    /// that that it is idle, and does not hold the others back.
+    /// that that it is idle, and does not hold the others back. It proves so for what had been
+    /// written when it said it, and for nothing later: whoever reads it may have fallen behind.
     pub(super) fn watermark(
         &self,
         topic: &str,
@@ -174,19 +175,23 @@ impl Ledger {
         patience: Patience,
     ) -> Option<Watermark> {
         let partitions = self.sources.get(topic)?;
-        let count = partitions.values().next()?.partition_count;
+        let count = partitions.values().map(|mark| mark.partition_count).max()?;
         if i32::try_from(partitions.len()).is_ok_and(|heard| heard < count) {
             return None;
         }
         let newest = partitions.values().filter_map(|mark| mark.max_event_time).max()?;
+        let written = Written::of(partitions.values().filter_map(|mark| {
+            Some((mark.newest_append_ms?.min(mark.heard_ms), mark.max_event_time?))
+        }));
         let mut time = newest;
         let mut complete = !self.breaks.touch(topic);
         for mark in partitions.values() {
             if now_ms - mark.heard_ms > patience.hold_ms {
                 complete &= mark.at_end;
-            } else if !mark.at_end {
-                time = time.min(mark.max_event_time.unwrap_or(EventTime::MIN));
+                continue;
             }
+            let idle_to = if mark.at_end { written.by(mark.heard_ms) } else { None };
+            time = time.min(idle_to.max(mark.max_event_time).unwrap_or(EventTime::MIN));
         }
         let newest_append = partitions.values().filter_map(|mark| mark.newest_append_ms).max();
         let has_ended =
@@ -271,6 +276,47 @@ mod tests {
         let mark = ledger.watermark("orders", 700_000, PATIENCE).expect("both heard");
 
         assert_eq!((mark.time, mark.complete), (EventTime(900), false));
+    }
+
+    /// Found by simulation (seed 3): the instance that reads partition 1 is behind, and what its
+    /// last header says of the end of the partition is old.
+    #[test]
+    fn partition_at_its_end_holds_what_was_written_after_it_said_so() {
+        let mut ledger = Ledger::default();
+        ledger.observe(&[line(0, (0, 5), 100, false), line(1, (0, 5), 40, true)], 1_000);
+        let later = Progress {
+            newest_append_ms: Some(1_500),
+            max_event_time: Some(EventTime(900)),
+            ..line(0, (5, 9), 900, false)
+        };
+        ledger.observe(&[later], 2_000);
+        let held = ledger.watermark("orders", 2_000, PATIENCE).expect("both heard");
+        ledger.observe(&[line(1, (5, 5), 40, true)], 2_001);
+        let idle = ledger.watermark("orders", 2_001, PATIENCE).expect("both heard");
+
+        assert_eq!((held.time, idle.time), (EventTime(40), EventTime(900)));
+    }
+
+    #[test]
+    fn timestamps_ahead_of_the_broker_hold_no_idle_partition() {
+        let mut ledger = Ledger::default();
+        let ahead = Progress { newest_append_ms: Some(9_000_000), ..line(0, (0, 5), 100, false) };
+        ledger.observe(&[ahead], 1_000);
+        ledger.observe(&[line(1, (0, 0), 40, true)], 1_001);
+        let mark = ledger.watermark("orders", 1_001, PATIENCE).expect("both heard");
+
+        assert_eq!(mark.time, EventTime(100));
+    }
+
+    /// Found by simulation: whoever reads the first partition may be the last to know.
+    #[test]
+    fn partition_that_was_added_is_waited_for_once_anyone_tells_of_it() {
+        let mut ledger = Ledger::default();
+        ledger.observe(&[line(0, (0, 5), 100, true), line(1, (0, 5), 40, true)], 0);
+        let grown = Progress { partition_count: 3, ..line(1, (5, 5), 40, true) };
+        ledger.observe(&[grown], 0);
+
+        assert_eq!(ledger.watermark("orders", 0, PATIENCE), None);
     }
 
     #[test]

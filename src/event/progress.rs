@@ -101,3 +101,37 @@ pub enum Header {
     /// Nobody's commit: someone went back in time.
     Rewound(Rewound),
 }
+
+/// Which event times had been written to a topic by which broker time, as far as its readers have
+/// told. A partition read to its end is idle up to these, and nothing is known of it beyond.
+#[derive(Debug)]
+pub struct Written(Vec<(i64, EventTime)>);
+
+impl Written {
+    /// From each partition's newest record: by when it was written, and the highest event time.
+    /// Producers may set a record's timestamp, so the time it was told by bounds the former.
+    #[must_use]
+    pub fn of(newest: impl Iterator<Item = (i64, EventTime)>) -> Written {
+        let mut written: Vec<(i64, EventTime)> = newest.collect();
+        written.sort_unstable();
+        let mut highest = EventTime::MIN;
+        for (_, time) in &mut written {
+            highest = highest.max(*time);
+            *time = highest;
+        }
+        Written(written)
+    }
+
+    /// Nothing has been told of any record.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The highest event time of what had been written by then.
+    #[must_use]
+    pub fn by(&self, at_ms: i64) -> Option<EventTime> {
+        let later = self.0.partition_point(|(written_ms, _)| *written_ms <= at_ms);
+        self.0[..later].last().map(|(_, time)| *time)
+    }
+}

@@ -94,6 +94,12 @@ impl Cells {
         taken
     }
 
+    /// The name of a cell somebody waits in.
+    #[cfg(test)]
+    pub(super) fn name(&self, number: u32) -> &CellName {
+        &self.slots[number as usize].name
+    }
+
     /// Cells held.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {

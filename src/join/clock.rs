@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::event::progress::Progress;
+use crate::event::progress::{Progress, Written};
 use crate::event::time::EventTime;
 
 /// The newest report of each partition of the topics that matter.
@@ -26,8 +26,9 @@ struct Report {
     newest: Option<EventTime>,
     append_ms: Option<i64>,
     at_end: bool,
-    /// Offset of the message that said so.
+    /// Offset of the message that said so, and when it was written.
     offset: i64,
+    heard_ms: i64,
 }
 
 /// How far one side of a model has been read.
@@ -45,13 +46,13 @@ impl Sources {
         Sources { topics: topics.map(|topic| (topic.to_owned(), Topic::default())).collect() }
     }
 
-    /// Takes the header in the message at `offset`.
-    pub(super) fn take(&mut self, header: &[Progress], offset: i64) {
+    /// Takes the header in the message at `offset`, written at `heard_ms`.
+    pub(super) fn take(&mut self, header: &[Progress], offset: i64, heard_ms: i64) {
         for progress in header {
             let Some(topic) = self.topics.get_mut(&progress.topic) else {
                 continue;
             };
-            topic.partition_count = progress.partition_count;
+            topic.partition_count = topic.partition_count.max(progress.partition_count);
             topic.partitions.insert(
                 progress.partition,
                 Report {
@@ -59,6 +60,7 @@ impl Sources {
                     append_ms: progress.newest_append_ms,
                     at_end: progress.at_end,
                     offset,
+                    heard_ms,
                 },
             );
         }
@@ -87,19 +89,39 @@ impl Sources {
             .min()
     }
 
+    /// What was reported, but for the offsets it was reported at.
+    #[cfg(test)]
+    pub(super) fn reported(&self) -> String {
+        let topics = self.topics.iter().map(|(name, topic)| {
+            let reports = topic.partitions.iter();
+            let reports: Vec<_> =
+                reports.map(|(partition, r)| (*partition, Report { offset: 0, ..*r })).collect();
+            (name, topic.partition_count, reports)
+        });
+        format!("{:?}", topics.collect::<Vec<_>>())
+    }
+
+    /// A partition at its end does not hold its side, up to what others had got when it said so.
     fn side(&self, name: &str, hold_max_ms: i64, now_ms: i64) -> Option<Side> {
         let topic = self.topics.get(name)?;
+        let written =
+            Written::of(topic.partitions.values().filter_map(|report| {
+                Some((report.append_ms?.min(report.heard_ms), report.newest?))
+            }));
         let reports = (0..topic.partition_count).map(|partition| topic.partitions.get(&partition));
         let (mut newest, mut held, mut append_ms) = (None, None, None);
-        let mut reported = false;
+        let (mut reported, mut all_at_end) = (false, true);
         for report in reports {
             let report = report?;
             reported = true;
             newest = newest.max(report.newest);
             append_ms = append_ms.max(report.append_ms);
-            if !report.at_end {
-                let time = report.newest?;
-                held = Some(held.map_or(time, |other: EventTime| other.min(time)));
+            all_at_end &= report.at_end;
+            let idle_to = if report.at_end { written.by(report.heard_ms) } else { None };
+            match idle_to.max(report.newest) {
+                Some(time) => held = Some(held.map_or(time, |other: EventTime| other.min(time))),
+                None if report.at_end && written.is_empty() => {}
+                None => return None,
             }
         }
         if !reported {
@@ -108,7 +130,7 @@ impl Sources {
         // An empty topic read to its end has nothing to wait for; nor has one that has shown
         // nothing since its reader started.
         let quiet = append_ms.is_none_or(|append| now_ms.saturating_sub(append) > hold_max_ms);
-        Some(Side { time: held.or(newest), silent: held.is_none() && quiet })
+        Some(Side { time: held.or(newest), silent: all_at_end && quiet })
     }
 }
 
@@ -151,7 +173,7 @@ mod tests {
     /// The clock after one header, at `now_ms`.
     fn check(header: &[Progress], now_ms: i64) -> Option<i64> {
         let mut sources = Sources::new(["scores", "labels"].into_iter());
-        sources.take(header, 0);
+        sources.take(header, 0, NOW);
         sources.both(&pair(), now_ms).map(|time| time.0)
     }
 
@@ -213,6 +235,28 @@ mod tests {
 
         assert_eq!(check(&header, NOW - 100 + 5_000), Some(300));
         assert_eq!(check(&header, NOW - 100 + 5_001), Some(500));
+    }
+
+    /// Whoever reads the idle partition has fallen behind: what it said of the end is old.
+    #[test]
+    fn partition_at_its_end_holds_its_side_at_what_was_written_when_it_said_so() {
+        let mut sources = Sources::new(["scores", "labels"].into_iter());
+        let both = [
+            report("scores", 0, Some(500), false),
+            report("scores", 1, Some(400), true),
+            report("labels", 0, Some(900), true),
+            report("labels", 1, Some(900), true),
+        ];
+        sources.take(&both, 0, NOW);
+        let written_later =
+            Progress { newest_append_ms: Some(NOW + 500), ..report("scores", 0, Some(800), false) };
+        let clock = |sources: &Sources| sources.both(&pair(), NOW).map(|time| time.0);
+
+        assert_eq!(clock(&sources), Some(500));
+        sources.take(&[written_later], 1, NOW + 1_000);
+        assert_eq!(clock(&sources), Some(400));
+        sources.take(&[report("scores", 1, Some(400), true)], 2, NOW + 1_001);
+        assert_eq!(clock(&sources), Some(800));
     }
 
     #[test]

@@ -245,6 +245,15 @@ impl Entries {
         self.free = at;
     }
 
+    /// Every id with its entry, by id.
+    #[cfg(test)]
+    pub(super) fn all(&self) -> Vec<(u128, Entry)> {
+        let slots = self.index.iter().map(|at| slot(&self.pages, *at));
+        let mut all: Vec<(u128, Entry)> = slots.map(|slot| (join(slot.id), slot.entry)).collect();
+        all.sort_by_key(|(id, _)| *id);
+        all
+    }
+
     fn unindex(&mut self, id: [u64; 2]) -> Option<u32> {
         let Entries { pages, index, hasher, .. } = self;
         let found = index.find_entry(hasher.hash_one(id), |at| slot(pages, *at).id == id);

@@ -155,7 +155,7 @@ impl ModelJoin {
     /// Takes the header in the message at `offset`, written at `now_ms`, and lets go of what the
     /// clock has left behind.
     pub(super) fn progress(&mut self, header: &[Progress], offset: i64, now_ms: i64) {
-        self.sources.take(header, offset);
+        self.sources.take(header, offset, now_ms);
         let time = self.sources.both(&self.pair, now_ms);
         let clock = time.map(|time| time.plus_ms(self.disorder_ms.saturating_neg()));
         if self.clock.is_none() || clock > self.clock {
@@ -222,6 +222,20 @@ impl ModelJoin {
     /// What was counted for operators since the last call.
     pub(super) fn take_counts(&mut self) -> BTreeMap<&'static str, u64> {
         std::mem::take(&mut self.counts)
+    }
+
+    /// All it remembers, laid out so that equal memories give equal bytes: what numbers a cell or
+    /// a slot happens to have, and from which offset on it would be read again, is left out.
+    #[cfg(test)]
+    pub(super) fn memory(&self) -> String {
+        let entries = self.entries.all().into_iter().map(|(id, entry)| {
+            let waits = matches!(entry.state, State::Prediction { .. });
+            let cell = waits.then(|| self.cells.name(entry.cell));
+            (id, entry.time, entry.life, entry.state, cell)
+        });
+        let entries: Vec<_> = entries.collect();
+        let (clock, cells, counts) = (self.clock, self.cells.len(), &self.counts);
+        format!("{clock:?} {} {cells} cells {counts:?} {entries:?}", self.sources.reported())
     }
 
     /// Where replay must start so that a fact at `offset` meets the clock it met.
