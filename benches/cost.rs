@@ -29,7 +29,9 @@ use driftline::event::route::{Outbox, Outgoing, Route};
 use driftline::event::summary::SummaryBatch;
 use driftline::event::time::EventTime;
 use driftline::event::wire;
-use driftline::observe::{Observe, RegisteredSchema, SchemaAnswer, SourceRecord, Taken};
+use driftline::observe::{
+    Observe, RegisteredSchema, SchemaAnswer, SchemaLanguage, SourceRecord, Taken,
+};
 use driftline::sketch::{FieldKind, FieldSummary};
 use driftline::stage::{Incoming, Stage};
 
@@ -171,7 +173,14 @@ impl Reader {
 }
 
 fn known(id: u32, schema: String) -> SchemaAnswer {
-    SchemaAnswer::Known(RegisteredSchema { id, schema, subject: None, number: None })
+    SchemaAnswer::Known(RegisteredSchema {
+        id,
+        language: SchemaLanguage::Avro,
+        schema,
+        subject: None,
+        number: None,
+        tags: BTreeMap::new(),
+    })
 }
 
 fn summaries(payloads: &[Vec<u8>], layout: &LayoutUpdate) {

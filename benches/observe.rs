@@ -17,7 +17,9 @@ use apache_avro::reader::datum::GenericDatumReader;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use driftline::event::layout::LayoutUpdate;
 use driftline::event::route::Outbox;
-use driftline::observe::{Observe, RegisteredSchema, SchemaAnswer, SourceRecord, Taken};
+use driftline::observe::{
+    Observe, RegisteredSchema, SchemaAnswer, SchemaLanguage, SourceRecord, Taken,
+};
 
 use mix::{NOW, Row, avro_bodies, framed, layout, plan, schema};
 
@@ -58,9 +60,11 @@ impl Reader {
             1,
             SchemaAnswer::Known(RegisteredSchema {
                 id: 1,
+                language: SchemaLanguage::Avro,
                 schema: schema(),
                 subject: None,
                 number: None,
+                tags: Default::default(),
             }),
         );
         if let Some(layout) = layout {

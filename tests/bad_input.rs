@@ -93,7 +93,14 @@ fn commit_when_due(run: &mut Run, plan: &Plan) {
 }
 
 fn known(id: u32, language: SchemaLanguage, schema: String) -> SchemaAnswer {
-    SchemaAnswer::Known(RegisteredSchema { id, language, schema, subject: None, number: None })
+    SchemaAnswer::Known(RegisteredSchema {
+        id,
+        language,
+        schema,
+        subject: None,
+        number: None,
+        tags: BTreeMap::new(),
+    })
 }
 
 fn framed(id: u32, body: &[u8]) -> Input {

@@ -9,6 +9,7 @@ use apache_avro::writer::datum::GenericDatumWriter;
 use driftline::config::plan::{
     DatasetPlan, FieldSelection, Limits, Locator, Plan, TimeBounds, TimeSource,
 };
+use driftline::config::values::ValuesPlan;
 use driftline::event::layout::{Layout, LayoutUpdate};
 use driftline::event::time::{EventTime, WindowSize};
 use driftline::sketch::{FieldLayout, Sample, SampleValue, category_hash};
@@ -108,6 +109,8 @@ pub(crate) fn plan() -> Plan {
         models: BTreeMap::new(),
         act_within_ms: 1,
         hold_max_ms: 1,
+        max_ahead: 4,
+        values: ValuesPlan::default(),
         limits: Limits {
             memory_bytes: 1 << 29,
             cells_per_window: 64,

@@ -73,6 +73,7 @@ mod tests {
             schema: String::new(),
             subject: None,
             number: None,
+            tags: BTreeMap::new(),
         })
     }
 

@@ -103,7 +103,7 @@ impl Observing {
         let specs = setup.names.specs(&plan);
         ensure_topics(&access, &specs, &[]).unwrap();
         let registry = registry.map(|url| {
-            let access = RegistryAccess { urls: vec![url.to_owned()], basic: None };
+            let access = RegistryAccess::open(vec![url.to_owned()]);
             let options = Options {
                 timeout: Duration::from_millis(500),
                 longest_pause: Duration::from_millis(200),

@@ -6,7 +6,7 @@ use apache_avro::Schema;
 use apache_avro::types::Value;
 use apache_avro::writer::datum::GenericDatumWriter;
 use driftline::event::route::Outbox;
-use driftline::observe::{RegisteredSchema, SchemaAnswer, SourceRecord, Taken};
+use driftline::observe::{RegisteredSchema, SchemaAnswer, SchemaLanguage, SourceRecord, Taken};
 use driftline::topology::Topology;
 
 use super::scanner::Secret;
@@ -214,6 +214,7 @@ pub(crate) fn feed(topology: &mut Topology, out: &mut Outbox) {
     for id in [1, 2] {
         let known = RegisteredSchema {
             id,
+            language: SchemaLanguage::Avro,
             schema: people_schema(id),
             subject: Some("people-value".into()),
             number: Some(id),

@@ -115,6 +115,7 @@ fn how_many_items_there_are_is_a_number_where_configuration_names_it() {
         schema: schema.into(),
         subject: None,
         number: None,
+        tags: Default::default(),
     };
     run.observe.schema(9, SchemaAnswer::Known(answer));
     for body in [&[10, 2, 4, 2, b'a', 2, b'b', 0, 0][..], &[10, 2, 0, 0], &[10, 0, 0]] {

@@ -7,7 +7,7 @@ use driftline::config::values::ValuesKey;
 use driftline::event::cell::OTHER;
 use driftline::event::layout::{Layout, LayoutUpdate};
 use driftline::event::time::EventTime;
-use driftline::observe::{RegisteredSchema, SchemaAnswer};
+use driftline::observe::{RegisteredSchema, SchemaAnswer, SchemaLanguage};
 use driftline::sketch::{
     FieldKind, FieldLayout, FieldSummary, Sample, SampleValue, UNNAMED, category_hash,
 };
@@ -249,6 +249,7 @@ fn json_of_a_tagged_schema_is_silent_too() {
         9,
         SchemaAnswer::Known(RegisteredSchema {
             id: 9,
+            language: SchemaLanguage::Json,
             schema: schema.into(),
             subject: None,
             number: None,

@@ -81,12 +81,12 @@ fn hold_to(calm: &Calm, world: &World<'_>, learns: bool) -> Result<Reached, Stri
         let headers = summaries.iter().filter_map(|batch| batch.header.clone());
         let lines = headers.clone().filter_map(|header| match header {
             Header::Observe(lines) => Some(lines),
-            Header::Join(_) => None,
+            Header::Join(_) | Header::Rewound(_) => None,
         });
         check_ledger(place, lines, &ends)?;
         let joins = headers.filter_map(|header| match header {
             Header::Join(line) => Some(line),
-            Header::Observe(_) => None,
+            Header::Observe(_) | Header::Rewound(_) => None,
         });
         for (facts, to) in check_joins(place, joins)? {
             let last = broker.records(("facts", facts)).last().map_or(0, |(at, _)| at + 1);

@@ -83,7 +83,9 @@ impl Verdicts {
                 let figures = format!("from {} {:?}", change.from.schema_version, change.fields);
                 (&mut self.schemas, key, figures)
             }
-            FindingItem::Integrity(breach) => return Err(format!("{breach:?}")),
+            item @ (FindingItem::Integrity(_)
+            | FindingItem::Rewound(_)
+            | FindingItem::Mismatch(_)) => return Err(format!("{item:?}")),
         };
         enter(map, key, figures)
     }
