@@ -89,8 +89,8 @@ impl<'a> Fleet<'a> {
         let slots: Vec<u32> = running.filter_map(|(slot, r)| ended(r).then_some(*slot)).collect();
         for slot in slots {
             let said = self.tail();
-            let errors = said.lines().filter(|line| line.starts_with("error"));
-            println!("slot {slot} had ended: {}", errors.last().unwrap_or("in silence"));
+            let error = said.lines().rfind(|line| line.starts_with("error"));
+            println!("slot {slot} had ended: {}", error.unwrap_or("in silence"));
             self.start(slot);
         }
     }

@@ -291,9 +291,17 @@ fn write(producer: &BaseProducer, topic: &str, row: &Row) {
         .payload(&row.payload)
         .headers(headers);
     while let Err((error, back)) = producer.send(record) {
-        let full = error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull);
-        assert!(full, "writing to {topic}: {error}");
-        producer.poll(Duration::from_millis(10));
+        match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::QueueFull) => {
+                producer.poll(Duration::from_millis(10));
+            }
+            // A partition that was added a moment ago: look again.
+            Some(RDKafkaErrorCode::UnknownPartition) => {
+                let metadata = producer.client().fetch_metadata(Some(topic), CALL);
+                metadata.expect("the broker answers");
+            }
+            _ => panic!("writing to {topic}: {error}"),
+        }
         record = back;
     }
     producer.poll(Duration::ZERO);
