@@ -21,9 +21,10 @@ impl fmt::Display for Times {
         for (fault, times) in &self.0 {
             let mut times = times.clone();
             times.sort();
-            let at = |share: usize| times[(times.len() - 1) * share / 100];
-            let (count, half, most, max) = (times.len(), at(50), at(99), at(100));
-            writeln!(f, "{fault:?}: {count} times, p50 {half:.1?}, p99 {most:.1?}, max {max:.1?}")?;
+            // Nearest rank: of fewer than a hundred the p99 is the longest.
+            let at = |share: usize| times[(times.len() * share).div_ceil(100) - 1];
+            let (count, half, most) = (times.len(), at(50), at(99));
+            writeln!(f, "{fault:?}: {count} times, p50 {half:.1?}, p99 {most:.1?}")?;
         }
         Ok(())
     }
