@@ -53,7 +53,7 @@ impl Rule {
 }
 
 /// The kind a first value gives its field; `None` where it says nothing.
-pub(super) fn kind_of(slot: Slot<'_>, wanted: Option<WantedKind>) -> Option<FieldKind> {
+pub(super) fn kind_of(slot: &Slot<'_>, wanted: Option<WantedKind>) -> Option<FieldKind> {
     match wanted {
         Some(WantedKind::Numeric) => return Some(FieldKind::Numeric),
         Some(WantedKind::Category) => return Some(FieldKind::Category),
@@ -71,7 +71,7 @@ pub(super) fn kind_of(slot: Slot<'_>, wanted: Option<WantedKind>) -> Option<Fiel
 /// How a value of a field of `kind` is counted. With `convert`, a kind was asked for by
 /// configuration: text is parsed as a number, and a number is a category by its text.
 pub(super) fn classify<'t>(
-    slot: Slot<'t>,
+    slot: &Slot<'t>,
     kind: FieldKind,
     convert: bool,
     buffer: &'t mut TextBuffer,
@@ -79,15 +79,15 @@ pub(super) fn classify<'t>(
     match (slot, kind) {
         (Slot::Absent, _) => Counted::Absent,
         (Slot::Null, _) => Counted::Null,
-        (Slot::Integer(number), FieldKind::Numeric) => Counted::Number(number as f64),
-        (Slot::Float(number), FieldKind::Numeric) => Counted::Number(number),
-        (Slot::TimeMs(ms), FieldKind::Numeric) if convert => Counted::Number(ms as f64),
+        (Slot::Integer(number), FieldKind::Numeric) => Counted::Number(*number as f64),
+        (Slot::Float(number), FieldKind::Numeric) => Counted::Number(*number),
+        (Slot::TimeMs(ms), FieldKind::Numeric) if convert => Counted::Number(*ms as f64),
         (Slot::Text(text), FieldKind::Numeric) if convert => {
             text.trim().parse().map_or(Counted::Mismatch, Counted::Number)
         }
-        (Slot::Text(_) | Slot::Bool(_), FieldKind::Category) => text(slot, buffer),
-        (Slot::Integer(_) | Slot::Float(_), FieldKind::Category) if convert => text(slot, buffer),
-        (Slot::TimeMs(ms), FieldKind::Category) if convert => text(Slot::Integer(ms), buffer),
+        (Slot::Text(_) | Slot::Bool(_), FieldKind::Category) => text(*slot, buffer),
+        (Slot::Integer(_) | Slot::Float(_), FieldKind::Category) if convert => text(*slot, buffer),
+        (Slot::TimeMs(ms), FieldKind::Category) if convert => text(Slot::Integer(*ms), buffer),
         (Slot::TimeMs(_), FieldKind::Time) | (Slot::Bytes(_), FieldKind::Opaque) => {
             Counted::Present
         }
@@ -133,7 +133,7 @@ mod tests {
     use super::*;
 
     fn counted(slot: Slot<'_>, kind: FieldKind, convert: bool) -> String {
-        format!("{:?}", classify(slot, kind, convert, &mut TextBuffer::new()))
+        format!("{:?}", classify(&slot, kind, convert, &mut TextBuffer::new()))
     }
 
     #[test]

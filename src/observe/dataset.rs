@@ -84,7 +84,7 @@ impl Field {
         self.plan.is_some()
     }
 
-    fn classify<'t>(&mut self, slot: Slot<'t>, buffer: &'t mut TextBuffer) -> Counted<'t> {
+    fn classify<'t>(&mut self, slot: &Slot<'t>, buffer: &'t mut TextBuffer) -> Counted<'t> {
         let wanted = self.plan.as_ref().and_then(|plan| plan.kind);
         if self.kind.is_none() {
             self.kind = contract::kind_of(slot, wanted);
@@ -203,7 +203,7 @@ impl Dataset {
         let mut count = |number: usize, always: bool| {
             let field = &mut self.fields[number];
             let slot = view.slot(field.slot);
-            if slot == Slot::Absent && !always && !field.is_named() {
+            if !always && matches!(slot, Slot::Absent) && !field.is_named() {
                 return;
             }
             let counted = field.classify(slot, &mut buffer);

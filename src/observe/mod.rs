@@ -207,7 +207,8 @@ impl Observe {
         }
     }
 
-    /// Says that a partition has been read to its end, or no longer is.
+    /// Says that a partition has been read to its end, or is not; a record taken from it says the
+    /// latter by itself.
     pub fn at_end(&mut self, topic: &str, partition: i32, at_end: bool) {
         let topic = self.topics.iter_mut().find(|known| known.name == topic);
         if let Some(state) = topic.and_then(|topic| topic.partitions.get_mut(&partition)) {

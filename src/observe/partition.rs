@@ -13,7 +13,7 @@ pub(super) struct Partition {
     /// Highest event time of an accepted record, ever.
     pub(super) max_event_time: Option<EventTime>,
     newest_append_ms: Option<i64>,
-    /// Read to its end.
+    /// Read to its end, and nothing since.
     pub(super) at_end: bool,
 }
 
@@ -57,6 +57,7 @@ impl Partition {
     /// Gives the record at `offset` its outcome.
     pub(super) fn settle(&mut self, offset: i64, append_ms: i64, outcome: Outcome) {
         self.to = offset.saturating_add(1);
+        self.at_end = false;
         if append_ms >= 0 {
             self.newest_append_ms = self.newest_append_ms.max(Some(append_ms));
         }

@@ -5,6 +5,8 @@
 
 use std::fmt::{self, Write};
 
+use arrayvec::ArrayString;
+
 use super::slot::Slot;
 
 /// The longest text of an f64 without an exponent is 327 bytes.
@@ -12,14 +14,11 @@ const CAPACITY: usize = 336;
 
 /// A fixed buffer for the text of one number.
 #[derive(Debug)]
-pub(super) struct TextBuffer {
-    bytes: [u8; CAPACITY],
-    len: usize,
-}
+pub(super) struct TextBuffer(ArrayString<CAPACITY>);
 
 impl TextBuffer {
     pub(super) fn new() -> TextBuffer {
-        TextBuffer { bytes: [0; CAPACITY], len: 0 }
+        TextBuffer(ArrayString::new())
     }
 
     /// The text of a scalar; `None` for what has none (absent, null, times, bytes, composites).
@@ -35,19 +34,9 @@ impl TextBuffer {
     }
 
     fn written(&mut self, arguments: fmt::Arguments<'_>) -> Option<&str> {
-        self.len = 0;
-        self.write_fmt(arguments).ok()?;
-        std::str::from_utf8(&self.bytes[..self.len]).ok()
-    }
-}
-
-impl Write for TextBuffer {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let end = self.len + text.len();
-        let room = self.bytes.get_mut(self.len..end).ok_or(fmt::Error)?;
-        room.copy_from_slice(text.as_bytes());
-        self.len = end;
-        Ok(())
+        self.0.clear();
+        self.0.write_fmt(arguments).ok()?;
+        Some(&self.0)
     }
 }
 

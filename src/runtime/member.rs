@@ -2,6 +2,7 @@
 //!
 //! Holds no data and decides nothing about any; both kinds of loop are built on it.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::TopicPartitionList;
@@ -34,7 +35,7 @@ pub(super) enum Polled<'a> {
 
 /// A consumer in its group.
 pub(super) struct Member {
-    pub consumer: BaseConsumer<Group>,
+    pub consumer: Arc<BaseConsumer<Group>>,
     pub identity: Identity,
     /// Partitions the group has given.
     pub assigned: Vec<Place>,
@@ -57,7 +58,7 @@ impl Member {
             .map_err(failed)?;
         consumer.subscribe(topics).map_err(failed)?;
         Ok(Member {
-            consumer,
+            consumer: Arc::new(consumer),
             identity,
             assigned: Vec::new(),
             restored: false,
@@ -127,10 +128,13 @@ impl Member {
                 source: error,
             });
         }
-        if let Some(suppressed) = self.quiet.may_log(&format!("{error:?}")) {
-            tracing::warn!(stage, %error, suppressed, "reading");
-        }
+        complain(&mut self.quiet, stage, &error);
         Ok(Polled::Nothing)
+    }
+
+    /// Says, but not too often, what reading ran into.
+    pub(super) fn complain(&mut self, error: &KafkaError) {
+        complain(&mut self.quiet, self.identity.stage, error);
     }
 
     /// How long to rest before the next restore: nothing after the first failure, then more.
@@ -152,6 +156,12 @@ impl Member {
     pub(super) fn leave(self) {
         self.consumer.context().close();
         drop(self.consumer);
+    }
+}
+
+fn complain(quiet: &mut Quiet, stage: &str, error: &KafkaError) {
+    if let Some(suppressed) = quiet.may_log(&format!("{error:?}")) {
+        tracing::warn!(stage, %error, suppressed, "reading");
     }
 }
 

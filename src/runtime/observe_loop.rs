@@ -4,38 +4,49 @@
 //! nothing across a commit, and a record may have to wait for a schema or a layout, which pauses
 //! its partition and no other.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rdkafka::TopicPartitionList;
 use rdkafka::consumer::Consumer;
-use rdkafka::error::KafkaError;
-use rdkafka::{Message, Offset, TopicPartitionList};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::error::RunError;
-use super::ffi;
-use super::group::{GroupEvent, Place};
+use super::ffi::{self, Fetched};
+use super::group::{Group, GroupEvent, Place};
 use super::layouts::Layouts;
 use super::member::{IdleTimer, Member, Polled};
 use super::reader::Reader;
 use super::report::ReportKind;
 use super::restore::Restorer;
 use super::send::Batch;
-use super::set_aside::{SetAside, WaitsFor, hand_in};
+use super::set_aside::{Kept, Seen, SetAside, WaitsFor, hand_in};
 use super::setup::Setup;
 use super::transaction::{Committed, Writer, WriterSettings, offsets};
 use crate::config::plan::Plan;
 use crate::event::progress::Progress;
 use crate::event::route::{Outbox, Route};
-use crate::observe::{Observe, SchemaAnswer, Taken};
+use crate::observe::{Observe, SchemaAnswer};
 use crate::registry::SchemaSource;
 
 /// Its name in groups, metrics and logs.
 pub(super) const NAME: &str = "observe";
 /// Longest a poll waits; also how soon a shutdown is noticed.
 const POLL: Duration = Duration::from_millis(50);
-/// Records between two looks at the clock, the registry and the layouts.
-const BURST: u32 = 1024;
+/// Records taken from librdkafka at a time, and so between two looks at the group, the clock, the
+/// registry and the layouts.
+const BATCH: usize = 1024;
+
+/// What is fetched comes here, beside the consumer's own queue.
+type Intake = ffi::Queue<Group>;
+
+/// What became of something fetched that is no record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Noted {
+    Done,
+    PositionLost,
+}
 
 struct ObserveLoop<'a> {
     setup: &'a Setup,
@@ -46,10 +57,6 @@ struct ObserveLoop<'a> {
     layouts: Layouts,
     schemas: Option<SchemaSource>,
     set_aside: SetAside,
-    /// Partitions at their end, by topic.
-    ends: BTreeMap<String, BTreeSet<i32>>,
-    /// Where reading began, for partitions of which nothing has been read.
-    starts: BTreeMap<Place, i64>,
     out: Outbox,
     read: u64,
     last_commit: Instant,
@@ -80,6 +87,8 @@ pub(super) fn run(
     reader.await_topics(NAME, &[setup.names.place(Route::Layouts).0], &setup.shutdown)?;
     let layouts = Layouts::start(setup, NAME, &reader, |update| observe.layout(update))?;
     let member = Member::join(setup, NAME, &topics)?;
+    let mut intake = Intake::new(Arc::clone(&member.consumer), BATCH)
+        .ok_or_else(|| failed(KafkaError::ClientCreation("no queue".to_owned())))?;
     let mut driver = ObserveLoop {
         setup,
         observe,
@@ -89,29 +98,29 @@ pub(super) fn run(
         layouts,
         schemas,
         set_aside: SetAside::default(),
-        ends: BTreeMap::new(),
-        starts: BTreeMap::new(),
         out: Outbox::default(),
         read: 0,
         last_commit: Instant::now(),
         idle: IdleTimer::new(),
     };
-    let end = driver.turn_until_shutdown();
+    let end = driver.turn_until_shutdown(&mut intake);
+    // The consumer cannot leave before what belongs to it is gone.
+    drop(intake);
     driver.member.leave();
     end
 }
 
 impl ObserveLoop<'_> {
-    fn turn_until_shutdown(&mut self) -> Result<(), RunError> {
+    fn turn_until_shutdown(&mut self, intake: &mut Intake) -> Result<(), RunError> {
         while !self.setup.shutdown.requested() {
             while let Some(event) = self.member.next_event() {
-                self.answer(event)?;
+                self.answer(event, intake)?;
             }
             if !self.member.restored && !self.member.assigned.is_empty() {
                 self.restore()?;
                 continue;
             }
-            self.read_some()?;
+            self.read_some(intake)?;
             self.take_answers();
             self.take_layouts();
             if self.commit_is_due() {
@@ -123,10 +132,11 @@ impl ObserveLoop<'_> {
         if self.member.restored { self.commit() } else { Ok(()) }
     }
 
-    fn answer(&mut self, event: GroupEvent) -> Result<(), RunError> {
+    fn answer(&mut self, event: GroupEvent, intake: &Intake) -> Result<(), RunError> {
         match event {
             GroupEvent::Assign(places) => {
                 self.forget();
+                places.iter().for_each(|(topic, partition)| intake.bring(topic, *partition));
                 self.member.take(places)
             }
             GroupEvent::Revoke { lost } => {
@@ -144,8 +154,6 @@ impl ObserveLoop<'_> {
     fn forget(&mut self) {
         self.observe.rewind();
         self.set_aside.clear();
-        self.ends.clear();
-        self.starts.clear();
         self.out.clear();
         self.read = 0;
         self.member.restored = false;
@@ -154,12 +162,7 @@ impl ObserveLoop<'_> {
     fn restore(&mut self) -> Result<(), RunError> {
         let started = Instant::now();
         self.forget();
-        let restorer = Restorer {
-            consumer: &self.member.consumer,
-            reader: &self.reader,
-            identity: &self.member.identity,
-            shutdown: &self.setup.shutdown,
-        };
+        let restorer = self.restorer();
         let Some(standings) = restorer.standings(&self.member.assigned)? else {
             return Ok(());
         };
@@ -186,11 +189,10 @@ impl ObserveLoop<'_> {
                 &standing.metadata,
             );
         }
-        if !restorer.resume(&starts)? {
+        if !self.restorer().resume(&starts)? {
             return Ok(());
         }
         let (partitions, took) = (starts.len(), started.elapsed());
-        self.starts = starts.into_iter().collect();
         self.member.restored = true;
         let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         tracing::info!(stage = NAME, partitions, took_ms, "restored");
@@ -198,57 +200,92 @@ impl ObserveLoop<'_> {
         Ok(())
     }
 
-    fn read_some(&mut self) -> Result<(), RunError> {
-        let due = self.setup.pace.observe.saturating_sub(self.last_commit.elapsed());
-        let mut wait = due.min(POLL);
-        for _ in 0..BURST {
-            match self.member.poll(wait)? {
-                Polled::Record(message) => {
-                    let (topic, partition) = (message.topic(), message.partition());
-                    if !self.set_aside.is_empty() && self.set_aside.holds(topic, partition) {
-                        // It overtook the record that waits: read both again.
-                        drop(message);
-                        self.rewind("overtaken");
-                        return Ok(());
-                    }
-                    if let Some(ends) = self.ends.get_mut(topic)
-                        && ends.remove(&partition)
-                    {
-                        self.observe.at_end(topic, partition, false);
-                    }
-                    self.read += 1;
-                    let waits_for = match hand_in(&mut self.observe, &message, &mut self.out) {
-                        Taken::Done => {
-                            wait = Duration::ZERO;
-                            continue;
-                        }
-                        Taken::NeedSchema(id) => WaitsFor::Schema(id),
-                        Taken::Ahead => WaitsFor::Layout,
-                    };
-                    let message = message.detach();
-                    self.set_aside(message, waits_for);
-                }
-                Polled::End(partition) => self.note_ends(partition),
-                Polled::PositionLost => {
-                    self.rewind("fetch");
-                    return Ok(());
-                }
-                Polled::Nothing => return Ok(()),
+    fn restorer(&self) -> Restorer<'_> {
+        Restorer {
+            consumer: &self.member.consumer,
+            reader: &self.reader,
+            identity: &self.member.identity,
+            shutdown: &self.setup.shutdown,
+        }
+    }
+
+    fn read_some(&mut self, intake: &mut Intake) -> Result<(), RunError> {
+        // Rebalances and errors of the client come this way; records do not.
+        match self.member.poll(Duration::ZERO)? {
+            Polled::Record(_) | Polled::PositionLost => {
+                self.rewind("fetch");
+                return Ok(());
             }
-            wait = Duration::ZERO;
+            Polled::End(_) | Polled::Nothing => {}
+        }
+        let due = self.setup.pace.observe.saturating_sub(self.last_commit.elapsed());
+        let batch = intake.take(due.min(POLL));
+        let mut seen = Seen::default();
+        let mut waiting: Vec<(Kept, WaitsFor)> = Vec::new();
+        let mut lost = false;
+        for fetched in batch.iter() {
+            if (!waiting.is_empty() || !self.set_aside.is_empty()) && self.waits(&fetched, &waiting)
+            {
+                // Behind a record that waits: it comes again when that one is done.
+                continue;
+            }
+            match fetched.error() {
+                None => {
+                    self.read += 1;
+                    waiting.extend(hand_in(&mut self.observe, &fetched, &mut seen, &mut self.out));
+                }
+                Some(code) => lost |= self.note(&fetched, code) == Noted::PositionLost,
+            }
+        }
+        drop(batch);
+        if lost {
+            self.rewind("fetch");
+        } else if !waiting.is_empty() {
+            self.set_aside(waiting);
         }
         Ok(())
     }
 
-    fn set_aside(&mut self, message: rdkafka::message::OwnedMessage, waits_for: WaitsFor) {
+    fn waits(&self, fetched: &Fetched<'_>, waiting: &[(Kept, WaitsFor)]) -> bool {
+        let (topic, partition) = (fetched.topic(), fetched.partition());
+        waiting.iter().any(|(kept, _)| kept.place() == (topic, partition))
+            || self.set_aside.holds(topic, partition)
+    }
+
+    /// Takes down what was fetched that is no record.
+    fn note(&mut self, fetched: &Fetched<'_>, code: RDKafkaErrorCode) -> Noted {
+        let (topic, partition) = (fetched.topic(), fetched.partition());
+        match code {
+            RDKafkaErrorCode::PartitionEOF => {
+                // It fires at the last stable offset: a partition with an open transaction is
+                // not at its end.
+                let high = ffi::cached_high(self.member.consumer.client(), topic, partition);
+                if high.is_some_and(|high| fetched.offset() >= high) {
+                    self.observe.at_end(topic, partition, true);
+                }
+            }
+            RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange => {
+                return Noted::PositionLost;
+            }
+            _ => self.member.complain(&KafkaError::MessageConsumption(code)),
+        }
+        Noted::Done
+    }
+
+    fn set_aside(&mut self, waiting: Vec<(Kept, WaitsFor)>) {
         let mut list = TopicPartitionList::new();
-        list.add_partition(message.topic(), message.partition());
+        for (record, _) in &waiting {
+            let (topic, partition) = record.place();
+            list.add_partition(topic, partition);
+        }
         if let Err(error) = self.member.consumer.pause(&list) {
             tracing::warn!(stage = NAME, %error, "pause");
         }
-        self.set_aside.insert(message, waits_for);
-        if let WaitsFor::Schema(id) = waits_for {
-            self.ask(id);
+        for (record, waits_for) in waiting {
+            self.set_aside.insert(record, waits_for);
+            if let WaitsFor::Schema(id) = waits_for {
+                self.ask(id);
+            }
         }
         self.report_waiting();
     }
@@ -290,13 +327,7 @@ impl ObserveLoop<'_> {
     fn hand_in_again(&mut self, came: WaitsFor) {
         let (free, asked) = self.set_aside.hand_in_again(came, &mut self.observe, &mut self.out);
         if !free.is_empty() {
-            let mut list = TopicPartitionList::new();
-            for (topic, partition) in &free {
-                list.add_partition(topic, *partition);
-            }
-            if let Err(error) = self.member.consumer.resume(&list) {
-                tracing::warn!(stage = NAME, %error, "resume");
-            }
+            self.go_on(&free);
             self.report_waiting();
         }
         for id in asked {
@@ -304,24 +335,16 @@ impl ObserveLoop<'_> {
         }
     }
 
-    /// An end-of-partition event names no topic: look which ones are at their end. It fires at
-    /// the last stable offset; a partition with an open transaction is not at its end.
-    fn note_ends(&mut self, partition: i32) {
-        let Ok(positions) = self.member.consumer.position() else { return };
-        for element in positions.elements() {
-            let topic = element.topic();
-            if element.partition() != partition || self.set_aside.holds(topic, partition) {
-                continue;
-            }
-            let position = match element.offset() {
-                Offset::Offset(offset) => Some(offset),
-                _ => self.starts.get(&(topic.to_owned(), partition)).copied(),
-            };
-            let client = self.member.consumer.client();
-            let high = ffi::cached_high(client, topic, partition);
-            if position.zip(high).is_some_and(|(position, high)| position >= high) {
-                self.ends.entry(topic.to_owned()).or_default().insert(partition);
-                self.observe.at_end(topic, partition, true);
+    /// Reads on in partitions that were paused. librdkafka would go on behind all it has handed
+    /// out, so it is told where.
+    fn go_on(&mut self, starts: &[(Place, i64)]) {
+        // With something else to be done first, or without success, the restore finds the place.
+        match self.restorer().resume(starts) {
+            Ok(true) => {}
+            Ok(false) => self.rewind("fetch"),
+            Err(error) => {
+                tracing::warn!(stage = NAME, %error, "reading on");
+                self.rewind("fetch");
             }
         }
     }

@@ -4,13 +4,10 @@
 
 use std::collections::BTreeMap;
 
-use rdkafka::Message;
-use rdkafka::message::{Headers, OwnedMessage};
-
-use crate::observe::{Observe, SourceRecord, Taken};
-
+use super::ffi::Fetched;
 use super::group::Place;
 use crate::event::route::Outbox;
+use crate::observe::{Observe, SourceRecord, Taken};
 
 /// Headers handed on; more are not looked at.
 const HEADERS_MAX: usize = 16;
@@ -27,7 +24,7 @@ pub(super) enum WaitsFor {
 /// The records that wait.
 #[derive(Debug, Default)]
 pub(super) struct SetAside {
-    records: BTreeMap<Place, (OwnedMessage, WaitsFor)>,
+    records: BTreeMap<Place, (Kept, WaitsFor)>,
 }
 
 impl SetAside {
@@ -43,9 +40,9 @@ impl SetAside {
         self.records.keys().any(|(held, number)| held == topic && *number == partition)
     }
 
-    pub(super) fn insert(&mut self, message: OwnedMessage, waits_for: WaitsFor) {
-        let place = (message.topic().to_owned(), message.partition());
-        self.records.insert(place, (message, waits_for));
+    pub(super) fn insert(&mut self, record: Kept, waits_for: WaitsFor) {
+        let place = (record.topic.clone(), record.partition);
+        self.records.insert(place, (record, waits_for));
     }
 
     /// Partitions waiting for a schema, and for a layout.
@@ -55,21 +52,21 @@ impl SetAside {
         (all - layouts, layouts)
     }
 
-    /// Hands records that waited for this in again; returns the partitions that may go on, and
-    /// the schemas still asked for.
+    /// Hands records that waited for this in again; returns the partitions that may go on, each
+    /// with its next offset, and the schemas still asked for.
     pub(super) fn hand_in_again(
         &mut self,
         came: WaitsFor,
         observe: &mut Observe,
         out: &mut Outbox,
-    ) -> (Vec<Place>, Vec<u32>) {
+    ) -> (Vec<(Place, i64)>, Vec<u32>) {
         let (mut free, mut asked) = (Vec::new(), Vec::new());
-        for (place, (message, waits_for)) in &mut self.records {
+        for (place, (record, waits_for)) in &mut self.records {
             if *waits_for != came {
                 continue;
             }
-            match hand_in(observe, message, out) {
-                Taken::Done => free.push(place.clone()),
+            match record.hand_in(observe, out) {
+                Taken::Done => free.push((place.clone(), record.offset + 1)),
                 Taken::Ahead => *waits_for = WaitsFor::Layout,
                 Taken::NeedSchema(id) => {
                     *waits_for = WaitsFor::Schema(id);
@@ -77,33 +74,104 @@ impl SetAside {
                 }
             }
         }
-        for place in &free {
+        for (place, _) in &free {
             self.records.remove(place);
         }
         (free, asked)
     }
 }
 
-/// Hands a message to observe, with at most [`HEADERS_MAX`] headers where it looks at any.
-pub(super) fn hand_in<M: Message>(observe: &mut Observe, message: &M, out: &mut Outbox) -> Taken {
-    let mut headers: [(&str, &[u8]); HEADERS_MAX] = [("", &[]); HEADERS_MAX];
-    let mut count = 0;
-    if let Some(given) = message.headers()
-        && observe.wants_headers(message.topic())
-    {
-        for (slot, header) in headers.iter_mut().zip(given.iter()) {
-            *slot = (header.key, header.value.unwrap_or_default());
-            count += 1;
+/// A record with bytes of its own.
+#[derive(Debug)]
+pub(super) struct Kept {
+    topic: String,
+    partition: i32,
+    offset: i64,
+    timestamp_ms: i64,
+    key: Option<Vec<u8>>,
+    payload: Option<Vec<u8>>,
+    headers: Vec<(String, Vec<u8>)>,
+}
+
+impl Kept {
+    pub(super) fn new(record: &SourceRecord<'_>) -> Kept {
+        let headers = record.headers.iter();
+        Kept {
+            topic: record.topic.to_owned(),
+            partition: record.partition,
+            offset: record.offset,
+            timestamp_ms: record.timestamp_ms,
+            key: record.key.map(<[u8]>::to_vec),
+            payload: record.payload.map(<[u8]>::to_vec),
+            headers: headers.map(|(name, value)| ((*name).to_owned(), value.to_vec())).collect(),
         }
     }
+
+    pub(super) fn place(&self) -> (&str, i32) {
+        (&self.topic, self.partition)
+    }
+
+    fn hand_in(&self, observe: &mut Observe, out: &mut Outbox) -> Taken {
+        let headers: Vec<(&str, &[u8])> =
+            self.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
+        let record = SourceRecord {
+            topic: &self.topic,
+            partition: self.partition,
+            offset: self.offset,
+            timestamp_ms: self.timestamp_ms,
+            key: self.key.as_deref(),
+            payload: self.payload.as_deref(),
+            headers: &headers,
+        };
+        observe.record(&record, out)
+    }
+}
+
+/// Hands what was fetched of a topic to observe, with at most [`HEADERS_MAX`] headers where it
+/// looks at any; gives it back as it has to be kept when it has to wait.
+pub(super) fn hand_in<'b>(
+    observe: &mut Observe,
+    fetched: &Fetched<'b>,
+    seen: &mut Seen<'b>,
+    out: &mut Outbox,
+) -> Option<(Kept, WaitsFor)> {
+    seen.look(fetched, observe);
+    let Seen { topic, wants_headers, headers, .. } = seen;
+    let count = if *wants_headers { fetched.headers(headers) } else { 0 };
     let record = SourceRecord {
-        topic: message.topic(),
-        partition: message.partition(),
-        offset: message.offset(),
-        timestamp_ms: message.timestamp().to_millis().unwrap_or(-1),
-        key: message.key(),
-        payload: message.payload(),
+        topic,
+        partition: fetched.partition(),
+        offset: fetched.offset(),
+        timestamp_ms: fetched.timestamp_ms(),
+        key: fetched.key(),
+        payload: fetched.payload(),
         headers: &headers[..count],
     };
-    observe.record(&record, out)
+    let waits_for = match observe.record(&record, out) {
+        Taken::Done => return None,
+        Taken::NeedSchema(id) => WaitsFor::Schema(id),
+        Taken::Ahead => WaitsFor::Layout,
+    };
+    Some((Kept::new(&record), waits_for))
+}
+
+/// What is the same for all records of a topic, looked up once for those that lie side by side in
+/// a batch, and room for headers.
+#[derive(Debug, Default)]
+pub(super) struct Seen<'b> {
+    handle: usize,
+    topic: &'b str,
+    wants_headers: bool,
+    headers: [(&'b str, &'b [u8]); HEADERS_MAX],
+}
+
+impl<'b> Seen<'b> {
+    fn look(&mut self, fetched: &Fetched<'b>, observe: &Observe) {
+        let handle = fetched.topic_handle();
+        if handle != self.handle {
+            self.handle = handle;
+            self.topic = fetched.topic();
+            self.wants_headers = observe.wants_headers(self.topic);
+        }
+    }
 }

@@ -41,6 +41,11 @@ impl Running {
         format!("last lines of the log:\n{}", lines[lines.len().saturating_sub(TAIL)..].join("\n"))
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Whether it has not ended by itself.
     pub fn is_alive(&mut self) -> bool {
         self.child.try_wait().expect("a child can be asked").is_none()

@@ -16,11 +16,13 @@ const RECORD_BYTES: u64 = 4 << 20;
 /// Far deeper than schemas people write, far shallower than a stack.
 const DEPTH: usize = 32;
 /// More than most schemas have.
-const FIELDS: usize = 256;
+const FIELDS: u64 = 256;
 /// The cells of a window that a model's own table holds too.
 const CELLS_MAX: u64 = 64;
-/// Fields to reckon with when sharing memory out: most datasets have fewer.
-const FIELDS_USUAL: u64 = 64;
+/// Fewer would tell no producers apart.
+const CELLS_MIN: u64 = 8;
+/// Fewer would watch next to nothing.
+const FIELDS_MIN: u64 = 16;
 
 /// The limits for so many datasets and models.
 pub(super) fn limits(checks: &mut Checks<'_>, subjects: usize) -> Limits {
@@ -47,14 +49,14 @@ pub(super) fn limits(checks: &mut Checks<'_>, subjects: usize) -> Limits {
     // A quarter for windows (four open at once, 2 KiB a cell and field), a quarter for join, an
     // eighth for records read ahead; the rest is for layouts, baselines and the libraries.
     let quarter = memory / 4;
+    // Cells give way to fields first: a window of many cells has few records in most of them.
     let cell_fields = quarter / 2_048 / 4 / (subjects.max(1) as u64);
+    let cells = (cell_fields / FIELDS).clamp(CELLS_MIN, CELLS_MAX);
+    let fields = (cell_fields / cells).clamp(FIELDS_MIN, FIELDS);
     Limits {
         memory_bytes: memory,
-        cells_per_window: given(
-            written.cells_per_window,
-            (cell_fields / FIELDS_USUAL).clamp(8, CELLS_MAX),
-        ),
-        fields_per_dataset: given(written.fields_per_dataset, FIELDS as u64),
+        cells_per_window: given(written.cells_per_window, cells),
+        fields_per_dataset: given(written.fields_per_dataset, fields),
         versions_per_dataset: VERSIONS,
         text_bytes: TEXT_BYTES,
         record_bytes: written.record.map_or(RECORD_BYTES, |bytes| bytes.0) as usize,
