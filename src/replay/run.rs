@@ -98,6 +98,8 @@ impl ReplayRun {
             match self.topology.observe().record(&record.as_source(), out) {
                 Taken::Done => {
                     self.pending += 1;
+                    // A record taken says that there may be more; merged by time there is none yet.
+                    self.topology.observe().at_end(&record.topic, record.partition, true);
                     if self.topology.observe().urgent() {
                         self.commit(self.newest_ms, out);
                     }
