@@ -39,6 +39,8 @@
 //! | [`process`] | loops, registry and HTTP put together. Impure |
 //! | [`infer`] | a configuration proposed from a sample of records |
 //! | [`replay`] | records from files. Impure |
+//! | [`verify`] | the ledger computed again from the topics. Impure |
+//! | [`rewind`] | going back in time on purpose. Impure |
 //! | [`demo`] | a made-up bank and the world it runs in |
 //! | [`cli`] | one file a verb; the only room that prints |
 //!
@@ -82,10 +84,14 @@
 //!    `under_faults_at_random_it_loses_nothing_doubles_nothing_and_says_the_same`,
 //!    `each_answer_of_kafka_ends_committed_or_recovered_and_none_spins`.
 //! 6. **The ledger is checked and never trusted to filter.** Ranges of a source partition follow
-//!    each other without gap or overlap; where they do not, it is said.
+//!    each other without gap or overlap; where they do not, it is an incident, and going back in
+//!    time is a verb that starts a new epoch.
 //!    `the_ledger_has_no_gap_over_a_stop_and_a_start`, `gap_and_overlap_are_named`,
 //!    `ranges_are_contiguous_and_metadata_brings_the_watermark_back`,
-//!    `offsets_that_retention_has_taken_end_the_run_and_are_counted`.
+//!    `offsets_that_retention_has_taken_end_the_run_and_are_counted`,
+//!    `a_broken_ledger_is_one_incident_that_names_offsets_and_ends_with_a_rewind`,
+//!    `what_was_read_adds_up_and_what_was_tampered_with_is_named`,
+//!    `after_going_back_the_sums_are_those_of_the_raw_records`.
 //! 7. **Ids are derived** from what an event is about, so telling it again is the same event.
 //!    `restored_from_checkpoints_it_says_the_same`, `decide_that_crashes_anywhere_says_the_same`.
 //!    That our own readers read committed records
@@ -100,6 +106,8 @@
 //!    far ahead waits, never the slowest. `the_past_does_not_act`,
 //!    `the_past_does_not_act_when_outcomes_come_after_a_topic_fell_silent`,
 //!    `a_partition_that_holds_the_oldest_window_open_is_never_ahead`,
+//!    `a_partition_far_ahead_waits_and_the_slowest_never_does`,
+//!    `everything_is_read_and_nobody_runs_far_ahead`,
 //!    `past_and_future_touch_neither_watermark_nor_summary`.
 //! 10. **Everything has a limit**, and reaching it is counted and does not bend a rate.
 //!     `cells_beyond_the_limit_go_to_the_others`,
@@ -158,9 +166,11 @@
 //!   what the outcomes took, and for the join's clock.
 //! - A schema version is compared with other versions of *its own producers* in the same window.
 //!   Against all, a producer that was always different looks like a change of schema.
-//! - A broken ledger is counted (`driftline_integrity_breach_total`) and reading goes on; it is no
-//!   incident yet, and does not stop its partition.
-//! - Counts under another definition of a dataset are counted and passed over; they do not drain.
+//! - A source partition whose ledger broke is not stopped in reading: what a commit counts of it
+//!   cannot be told from the rest. Its topic's windows are incomplete until someone goes back.
+//! - Counts under another definition of a dataset are an incident and are passed over; they do not
+//!   drain.
+//! - Partitions are paced against each other within one instance of observe, not across instances.
 //! - Without a key of values, what a field has beyond 64 of them is not hashed but left out: an
 //!   unkeyed hash can be guessed, and a key made up by a process would differ from the next one's.
 //! - Plain JSON without a configured version has the version `none`. The paths that nearly all rows
@@ -170,8 +180,6 @@
 //! - "There is no such schema" is believed after a wait of 10 s, once in ten minutes and partition,
 //!   and after eight such names without asking: a record of a new schema among them can be set
 //!   aside, and driven in again.
-//! - Predictions and outcomes are not paced against each other in reading; the join's limit bounds
-//!   what that can cost.
 
 pub mod assess;
 pub mod cli;

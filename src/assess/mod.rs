@@ -213,8 +213,10 @@ impl Assess {
         }
         let frontier = dataset.frontier(&moment);
         batch.closed.extend(frontier.map(|frontier| (subject.clone(), frontier)));
-        // Until there is a layout observe waits for windows to end, with anything in them or not.
-        if !had_layout && (frontier.is_some() || dataset.has_layout()) {
+        // Until there is a layout observe waits for windows to end, with anything in them or not. A
+        // partition that has shown nothing yet says nothing of windows.
+        let has_begun = watermark.time > EventTime::MIN;
+        if !had_layout && has_begun && (frontier.is_some() || dataset.has_layout()) {
             out.messages.push(dataset.layout_update(config));
         }
         self.identify(&subject, &mut items);

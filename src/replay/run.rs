@@ -98,7 +98,9 @@ impl ReplayRun {
             match self.topology.observe().record(&record.as_source(), out) {
                 Taken::Done => {
                     self.pending += 1;
+                    // A record taken says that there may be more; merged by time there is none yet.
                     let observe = self.topology.observe();
+                    observe.at_end(&record.topic, record.partition, true);
                     let is_full = observe.set_aside_bytes() >= self.plan.limits.pending_bytes;
                     if is_full || observe.urgent() {
                         self.commit(self.newest_ms, out);
