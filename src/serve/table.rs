@@ -228,6 +228,7 @@ mod tests {
         })
     }
 
+    /// But for hidden folders: `deploy/local/.work` holds what brokers write.
     fn text_files(folder: &Path, found: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
             let path = entry.path();
