@@ -98,7 +98,8 @@
 //!    alone is held by review, beside `a_property_that_breaks_correctness_is_refused`.
 //! 8. **Late is judged once**, in observe, against the record's own partition; a dataset's
 //!    watermark is the minimum over partitions; one read to its end holds it at what had been
-//!    written when it said so, and one that cannot be read holds it for a while only. `late_is_judged_against_the_records_own_partition`,
+//!    written when it said so, and one that cannot be read holds it for a while only.
+//!    `late_is_judged_against_the_records_own_partition`,
 //!    `watermark_is_undefined_until_every_partition_has_reported`,
 //!    `partition_at_its_end_holds_what_was_written_after_it_said_so`,
 //!    `partition_that_cannot_be_read_holds_the_watermark_for_a_while_only`.

@@ -43,22 +43,12 @@ fn ports_are_on_loopback_and_those_of_the_script() {
 
 #[test]
 fn the_broker_has_the_settings_of_the_script() {
-    let file = between(SCRIPT, "<<PROPERTIES\n", "\nPROPERTIES");
+    let file = between(SCRIPT, "common_settings() {\n  cat <<'PROPERTIES'\n", "\nPROPERTIES");
     let scripted: BTreeMap<&str, &str> =
         file.lines().map(|line| line.split_once('=').unwrap()).collect();
     let environment = compose()["services"]["kafka"]["environment"].clone();
     // Where it listens differs, threads and cleaning are for tests, and data has a home of its own.
-    let own = [
-        "advertised.listeners",
-        "controller.quorum.bootstrap.servers",
-        "inter.broker.listener.name",
-        "listener.security.protocol.map",
-        "listeners",
-        "log.cleaner.backoff.ms",
-        "log.dirs",
-        "num.io.threads",
-        "num.network.threads",
-    ];
+    let own = ["log.cleaner.backoff.ms", "num.io.threads", "num.network.threads"];
     for (name, value) in scripted.into_iter().filter(|(name, _)| !own.contains(name)) {
         let variable = format!("KAFKA_{}", name.to_uppercase().replace('.', "_"));
         assert_eq!(environment[&variable], value, "{variable}");

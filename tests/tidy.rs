@@ -96,7 +96,9 @@ fn unsafe_code_is_in_one_module() {
         .filter(|source| words.iter().any(|word| source.text.contains(word)))
         .map(Source::name)
         .collect();
-    assert_eq!(holders, ["src/runtime/ffi.rs"]);
+    let elsewhere = holders.iter().find(|name| !name.starts_with("src/runtime/ffi"));
+    assert_eq!(elsewhere, None, "unsafe outside runtime/ffi");
+    assert!(!holders.is_empty(), "the words are found where they are");
 }
 
 #[test]
