@@ -41,7 +41,7 @@ pub use error::RunError;
 pub use mock::MockBroker;
 pub use onlooker::Onlooker;
 pub use report::{Report, ReportKind};
-pub use rewind::Return;
+pub use rewind::{Return, Stand};
 pub use setup::{Input, Pace, Setup};
 pub use shutdown::Shutdown;
 pub use supervisor::Supervisor;
