@@ -85,7 +85,7 @@ pub use mock::MockBroker;
 pub use onlooker::Onlooker;
 pub use redrive::{Redrive, RedriveError, Redriven, redrive};
 pub use report::{Report, ReportKind};
-pub use rewind::{Put, Return};
+pub use rewind::{Return, Stand};
 pub use setup::{Input, Pace, Setup};
 pub use shutdown::Shutdown;
 pub use supervisor::Supervisor;

@@ -18,17 +18,17 @@ const NAME: &str = "rewind";
 /// For all messages to be delivered.
 const DELIVERED_WITHIN: Duration = Duration::from_secs(10);
 
+/// Topic, partition, offset, metadata.
+pub type Stand = (String, i32, i64, String);
+
 /// What is written.
 #[derive(Debug)]
 pub struct Return {
     /// Topic, partition, payload.
     pub messages: Vec<(String, i32, Vec<u8>)>,
     /// By stage, where its group is put.
-    pub offsets: Vec<(&'static str, Vec<Put>)>,
+    pub offsets: Vec<(&'static str, Vec<Stand>)>,
 }
-
-/// Topic, partition, offset, metadata.
-pub type Put = (String, i32, i64, String);
 
 impl Archive {
     /// Writes it; all of it or nothing.
