@@ -75,7 +75,8 @@
 //! 5. **Offsets, state and output move together**, in one transaction.
 //!    `whatever_fails_nothing_is_lost_or_doubled_and_the_same_is_said`,
 //!    `restored_join_remembers_the_same_bytes`, `restored_assess_remembers_the_same_bytes`,
-//!    `restored_decide_remembers_the_same_bytes`, `every_input_counts_once_under_kill_9`, `a_fenced_producer_is_replaced_and_nothing_is_lost`,
+//!    `restored_decide_remembers_the_same_bytes`, `every_input_counts_once_under_kill_9`,
+//!    `a_fenced_producer_is_replaced_and_nothing_is_lost`,
 //!    `killed_at_random_it_loses_nothing_doubles_nothing_and_says_the_same`.
 //! 6. **The ledger is checked and never trusted to filter.** Ranges of a source partition follow
 //!    each other without gap or overlap; where they do not, it is said.
@@ -88,7 +89,8 @@
 //!    alone is held by review, beside `a_property_that_breaks_correctness_is_refused`.
 //! 8. **Late is judged once**, in observe, against the record's own partition; a dataset's
 //!    watermark is the minimum over partitions; one read to its end holds it at what had been
-//!    written when it said so, and one that cannot be read holds it for a while only. `late_is_judged_against_the_records_own_partition`,
+//!    written when it said so, and one that cannot be read holds it for a while
+//!    only. `late_is_judged_against_the_records_own_partition`,
 //!    `watermark_is_undefined_until_every_partition_has_reported`,
 //!    `partition_at_its_end_holds_what_was_written_after_it_said_so`,
 //!    `partition_that_cannot_be_read_holds_the_watermark_for_a_while_only`.

@@ -7,9 +7,9 @@
 //! # The clock
 //! Per model the smaller of how far predictions and outcomes have been read: for each side the
 //! minimum over its partitions, told by the headers observe writes. A partition at its end does
-//! not hold its side, up to what others had got when it said so; a side wholly at its end leaves the clock to the other once the header at
-//! hand was written more than `hold_max` after the side's newest record. Being at the end is
-//! part of the message, and the time it is held against is the message's own, so reading the
+//! not hold its side, up to what others had got when it said so; a side wholly at its end leaves
+//! the clock to the other once the header at hand was written more than `hold_max` after the
+//! side's newest record. Being at the end is part of the message, and the time it is held against is the message's own, so reading the
 //! same facts again always gives the same clock. From that the stage takes off the disorder
 //! observe lets through in predictions (one window and the lateness): then which facts pair
 //! depends on their times alone, not on the order partitions were read in. Outcomes are never
