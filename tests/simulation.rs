@@ -18,7 +18,7 @@ use simulation_support::check::{Reached, learns, simulate};
 use simulation_support::world::Mutation;
 
 /// Seeds of a run that is not told how many.
-const SEEDS: u64 = if cfg!(debug_assertions) { 48 } else { 400 };
+const SEEDS: u64 = if cfg!(debug_assertions) { 40 } else { 400 };
 /// Seeds that look at a fault of the model.
 const CONTROLS: u64 = 10;
 
@@ -54,7 +54,7 @@ fn simulate_all(seeds: std::ops::Range<u64>, mutation: Mutation) -> Vec<Result<R
 fn whatever_fails_nothing_is_lost_or_doubled_and_the_same_is_said() {
     if let Some(seed) = from_environment("DRIFTLINE_TEST_SEED") {
         let reached = simulate(seed, Mutation::default()).unwrap_or_else(|e| panic!("{e}"));
-        println!("{:?} {:#?}", reached.counts, reached.verdicts.incidents);
+        println!("{reached:#?}");
         return;
     }
     let seeds = from_environment("DRIFTLINE_SEEDS").unwrap_or(SEEDS);
@@ -88,13 +88,13 @@ fn assert_reaches_everything(reached: &[Reached]) {
         sum(|r| r.counts.sick),
         sum(|r| r.counts.joined),
         sum(|r| r.counts.left),
-        with(|r| !r.verdicts.alarms.is_empty()),
-        with(|r| !r.verdicts.incidents.is_empty()),
-        with(|r| !r.verdicts.requests.is_empty()),
+        with(|r| r.alarms > 0),
+        with(|r| r.incidents > 0),
+        with(|r| r.requests > 0),
     );
-    assert!(with(|r| r.verdicts.tables.len() >= 8) == seeds, "windows close and ripen");
-    assert!(with(|r| !r.verdicts.incidents.is_empty()) * 2 > given, "incidents");
-    assert!(with(|r| !r.verdicts.requests.is_empty()) * 4 > given, "requests");
+    assert!(with(|r| r.tables >= 8) == seeds, "windows close and ripen");
+    assert!(with(|r| r.incidents > 0) * 2 > given, "incidents");
+    assert!(with(|r| r.requests > 0) * 4 > given, "requests");
     assert!(sum(|r| r.counts.crashes) > 5 * seeds as u64, "crashes");
     assert!(sum(|r| r.counts.aborts) > 2 * seeds as u64, "aborts");
     assert!(sum(|r| r.counts.stops) > 2 * seeds as u64, "stops");

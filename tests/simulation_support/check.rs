@@ -18,12 +18,15 @@ const SOURCES: u64 = 24;
 const LEARNS: u64 = 5;
 
 /// What a seed reached.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Reached {
     pub counts: Counts,
     pub commits: u64,
     pub records: u64,
-    pub verdicts: Verdicts,
+    pub tables: usize,
+    pub alarms: usize,
+    pub incidents: usize,
+    pub requests: usize,
 }
 
 /// The undisturbed run a seed is held to.
@@ -120,7 +123,15 @@ fn hold_to(calm: &Calm, world: &World<'_>, learns: bool) -> Result<Reached, Stri
         return Err(difference);
     }
     let commits = broker.commits();
-    Ok(Reached { counts: world.counts, commits, records: records.unsigned_abs(), verdicts })
+    Ok(Reached {
+        counts: world.counts,
+        commits,
+        records: records.unsigned_abs(),
+        tables: verdicts.tables.len(),
+        alarms: verdicts.alarms.len(),
+        incidents: verdicts.incidents.len(),
+        requests: verdicts.requests.len(),
+    })
 }
 
 fn payloads<'w>(world: &'w World<'_>, place: super::broker::Place) -> Vec<&'w [u8]> {
