@@ -134,9 +134,11 @@ fn write_files(folder: &Path, registry: &str) {
     write("orders.jsonl", &data::lines());
     let connections = format!(
         "kafka:\n  bootstrap_servers: 127.0.0.1:1\n  security: {{ protocol: SASL_PLAINTEXT, \
-         mechanism: SCRAM-SHA-512, username: me, password: {{ file: kafka.password }} }}\n  \
-         properties: {{ ssl.key.password: CANARY-ssl-password }}\nregistry: {{ url: \"{registry}\", \
-         username: me, password: CANARY-registry-password }}\nhttp: {{ listen: off }}\n"
+         mechanism: SCRAM-SHA-512, username: me, password: {{ file: kafka.password }}, \
+         allow_insecure: true }}\n  \
+         properties: {{ ssl.keystore.password: CANARY-ssl-password }}\nregistry: {{ \
+         url: \"{registry}\", username: me, password: CANARY-registry-password, \
+         allow_insecure: true }}\nhttp: {{ listen: off }}\n"
     );
     let inline = format!("secret_key: {VALUES_KEY}");
     let orders = data::only_orders(CLOSED);
