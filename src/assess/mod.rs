@@ -24,7 +24,7 @@ mod window;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use self::checkpoint::Key;
+use self::checkpoint::{Key, Pieces};
 use self::dataset::Dataset;
 use self::ledger::{Ledger, Patience};
 use self::model::Model;
@@ -47,6 +47,7 @@ pub struct Assess {
     datasets: BTreeMap<String, Dataset>,
     models: BTreeMap<String, Model>,
     dirty: BTreeSet<Key>,
+    pieces: Pieces,
 }
 
 /// Where a subject's summaries go.
@@ -70,6 +71,7 @@ impl Assess {
             now_ms: i64::MIN,
             ledger: Ledger::default(),
             dirty: BTreeSet::new(),
+            pieces: Pieces::default(),
         }
     }
 
@@ -278,6 +280,11 @@ impl Stage for Assess {
             payload: wire::encode(&said),
             headers: Vec::new(),
         });
+    }
+
+    fn replayed(&mut self, _metadata: &str) {
+        let missing = self.pieces.incomplete();
+        assert!(missing.is_none(), "state-assess holds only a part of {missing:?}");
     }
 
     fn checkpoint(&mut self) -> Vec<StateEntry> {

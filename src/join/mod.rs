@@ -9,11 +9,12 @@
 //! minimum over its partitions, told by the headers observe writes. A partition at its end does
 //! not hold its side, up to what others had got when it said so; a side wholly at its end leaves
 //! the clock to the other once the header at hand was written more than `hold_max` after the
-//! side's newest record. Being at the end is part of the message, and the time it is held against is the message's own, so reading the
-//! same facts again always gives the same clock. From that the stage takes off the disorder
-//! observe lets through in predictions (one window and the lateness): then which facts pair
-//! depends on their times alone, not on the order partitions were read in. Outcomes are never
-//! judged late; one that is further behind its partition may find its prediction gone.
+//! side's newest record. Being at the end is part of the message, and the time it is held against
+//! is the message's own, so reading the same facts again always gives the same clock. From that
+//! the stage takes off the disorder observe lets through in predictions (one window and the
+//! lateness): then which facts pair depends on their times alone, not on the order partitions were
+//! read in. Outcomes are never judged late; one that is further behind its partition may find its
+//! prediction gone.
 //!
 //! # Restart
 //! Memory is a function of `facts` from one place on: the oldest report of a source partition
