@@ -134,21 +134,24 @@ fn step<S: Stage>(stage: &mut S, offset: i64, timestamp_ms: i64, payload: &[u8])
     black_box(out);
 }
 
+/// By dataset: the partition it lives in, and a commit of each window.
+fn commits(plan: &Plan, summary: &FieldSummary) -> Vec<(usize, Vec<Vec<u8>>)> {
+    let of_dataset = |dataset: usize| {
+        let name = format!("orders{dataset}");
+        let home = partition_of_subject(&Subject::Dataset(name.clone()));
+        let windows = (0..WINDOWS).map(|w| wire::encode(&commit(plan, &name, w, summary)));
+        (home as usize, windows.collect())
+    };
+    (0..DATASETS).map(of_dataset).collect()
+}
+
 fn assess() {
     let plan = plan();
     let summary = summary();
     let shards = || -> Vec<Assess> {
         (0..SUMMARIES_PARTITIONS).map(|p| Assess::new(Arc::clone(&plan), p)).collect()
     };
-    let messages: Vec<(usize, Vec<Vec<u8>>)> = (0..DATASETS)
-        .map(|dataset| {
-            let name = format!("orders{dataset}");
-            let home = partition_of_subject(&Subject::Dataset(name.clone()));
-            let windows =
-                (0..WINDOWS).map(|window| wire::encode(&commit(&plan, &name, window, &summary)));
-            (home as usize, windows.collect())
-        })
-        .collect();
+    let messages = commits(&plan, &summary);
     let mut live = shards();
     for (home, windows) in &messages {
         for payload in windows {
@@ -165,6 +168,7 @@ fn assess() {
     }
     let wrote = on_core() - started;
     let entries: usize = states.iter().map(Vec::len).sum();
+    let largest = states.iter().flatten().filter_map(|(_, v)| Some(v.as_ref()?.len())).max();
     let bytes: usize =
         states.iter().flatten().map(|(k, v)| k.len() + v.as_ref().map_or(0, Vec::len)).sum();
     // What a minute later is written: one window of each dataset.
@@ -179,9 +183,13 @@ fn assess() {
     let started = on_core();
     for (shard, state) in shards.iter_mut().zip(&states) {
         for (key, value) in state {
-            shard.restore(key, value.as_deref().unwrap_or_default()).unwrap();
+            // What is deleted is not read.
+            if let Some(value) = value {
+                shard.restore(key, value).unwrap();
+            }
         }
     }
+    shards.iter_mut().for_each(|shard| shard.replayed(""));
     let restored = on_core() - started;
     let started = on_core();
     for number in 0..COMMITS {
@@ -192,10 +200,11 @@ fn assess() {
     let replayed = on_core() - started;
     let cell_fields = DATASETS * WINDOWS as usize * CELLS * FIELDS;
     println!(
-        "assess, {cell_fields} cell-fields: checkpoint of all {:.2} s ({entries} entries, {:.0} MB; \
-         longest stall {:.2} s), of one window of each {:.2} s ({again} entries)",
+        "assess, {cell_fields} cell-fields: checkpoint of all {:.2} s ({entries} entries, {:.0} MB, the \
+         largest {:.2} MB; longest stall {:.2} s), of one window of each {:.2} s ({again} entries)",
         wrote.as_secs_f64(),
         bytes as f64 / 1e6,
+        largest.unwrap_or(0) as f64 / 1e6,
         longest.as_secs_f64(),
         rewrote.as_secs_f64(),
     );

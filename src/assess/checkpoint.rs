@@ -1,4 +1,9 @@
 //! What assess writes to `state-assess` and takes back: entries by key, only those that changed.
+//!
+//! A broker takes records of 1 MB, and a window of many cells is larger: such a value is written in
+//! pieces, all of them in the transaction that writes the checkpoint.
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +25,64 @@ pub(super) enum Key {
     Breaks,
     /// Definitions that others count under, once there are any.
     Strays,
+    /// A piece, by number and of how many, of the bytes of another key's value.
+    Piece(Box<Key>, u32, u32),
+}
+
+/// Longest value written as one record, and length of a piece of a longer one. *Units*: bytes.
+const PIECE_BYTES: usize = 800 * 1024;
+
+/// Values in pieces.
+#[derive(Debug, Default)]
+pub(super) struct Pieces {
+    /// How many pieces the state topic holds, for each value that is written in pieces.
+    written: BTreeMap<Key, u32>,
+    /// Pieces taken back of values that are not complete, by number.
+    taken: BTreeMap<Key, BTreeMap<u32, Vec<u8>>>,
+}
+
+impl Pieces {
+    /// The entries that make the state topic hold this value: one record, or pieces; and no piece
+    /// of what it held before.
+    fn entries(&mut self, key: Key, value: Option<Vec<u8>>) -> Vec<StateEntry> {
+        let pieces: Vec<&[u8]> = match &value {
+            Some(value) if value.len() > PIECE_BYTES => value.chunks(PIECE_BYTES).collect(),
+            Some(_) | None => Vec::new(),
+        };
+        let of = pieces.len() as u32;
+        let at = |number, of| bytes(&Key::Piece(Box::new(key.clone()), number, of));
+        let before = self.written.remove(&key).unwrap_or(0);
+        let mut entries = Vec::with_capacity(1 + pieces.len());
+        if before != of {
+            entries.extend((0..before).map(|number| (at(number, before), None)));
+        }
+        let pieces = (0..).zip(pieces);
+        entries.extend(pieces.map(|(number, piece)| (at(number, of), Some(piece.to_vec()))));
+        if of == 0 {
+            entries.push((bytes(&key), value));
+        } else {
+            entries.push((bytes(&key), None));
+            self.written.insert(key, of);
+        }
+        entries
+    }
+
+    /// Takes a piece back; gives the value once it is complete.
+    fn take(&mut self, key: Key, (number, of): (u32, u32), piece: &[u8]) -> Option<(Key, Vec<u8>)> {
+        let taken = self.taken.entry(key.clone()).or_default();
+        taken.insert(number, piece.to_vec());
+        if taken.len() < of as usize {
+            return None;
+        }
+        let pieces: Vec<Vec<u8>> = self.taken.remove(&key)?.into_values().collect();
+        self.written.insert(key.clone(), of);
+        Some((key, pieces.concat()))
+    }
+
+    /// The first value of which pieces are missing.
+    pub(super) fn incomplete(&self) -> Option<&Key> {
+        self.taken.keys().next()
+    }
 }
 
 /// Part of a subject.
@@ -35,8 +98,12 @@ pub(super) enum Part {
 
 /// Entries changed since the last call; what is gone is deleted.
 pub(super) fn entries(assess: &mut Assess) -> Vec<StateEntry> {
-    let dirty = std::mem::take(&mut assess.dirty);
-    dirty.into_iter().map(|key| (bytes(&key), value(assess, &key))).collect()
+    let mut entries = Vec::new();
+    for key in std::mem::take(&mut assess.dirty) {
+        let value = value(assess, &key);
+        entries.extend(assess.pieces.entries(key, value));
+    }
+    entries
 }
 
 fn value(assess: &Assess, key: &Key) -> Option<Vec<u8>> {
@@ -60,6 +127,7 @@ fn value(assess: &Assess, key: &Key) -> Option<Vec<u8>> {
                 Part::Sample(_) => None,
             }
         }
+        Key::Piece(..) => None,
     }
 }
 
@@ -67,6 +135,17 @@ fn value(assess: &Assess, key: &Key) -> Option<Vec<u8>> {
 /// passed over.
 pub(super) fn restore(assess: &mut Assess, key: &[u8], value: &[u8]) -> Result<(), String> {
     match read::<Key>(key, "key")? {
+        Key::Piece(key, number, of) => match assess.pieces.take(*key, (number, of), value) {
+            Some((key, value)) => whole(assess, key, &value),
+            None => Ok(()),
+        },
+        key => whole(assess, key, value),
+    }
+}
+
+fn whole(assess: &mut Assess, key: Key, value: &[u8]) -> Result<(), String> {
+    match key {
+        Key::Piece(..) => return Err("a piece has no pieces".into()),
         Key::Ledger => {
             let breaks = std::mem::take(&mut assess.ledger.breaks);
             (assess.now_ms, assess.ledger) = read(value, "ledger")?;
@@ -104,4 +183,80 @@ pub(super) fn restore(assess: &mut Assess, key: &[u8], value: &[u8]) -> Result<(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(window: i64) -> Key {
+        Key::Dataset("orders".into(), 1, Part::Window(EventTime(window)))
+    }
+
+    fn apply(state: &mut BTreeMap<Vec<u8>, Vec<u8>>, entries: Vec<StateEntry>) {
+        for (key, value) in entries {
+            assert!(value.as_ref().is_none_or(|value| value.len() < 1_000_000));
+            match value {
+                Some(value) => state.insert(key, value),
+                None => state.remove(&key),
+            };
+        }
+    }
+
+    /// What a fresh process puts together from the state topic.
+    fn taken_back(state: &BTreeMap<Vec<u8>, Vec<u8>>) -> (Pieces, BTreeMap<Key, Vec<u8>>) {
+        let (mut pieces, mut values) = (Pieces::default(), BTreeMap::new());
+        // In no particular order.
+        for (at, value) in state.iter().rev() {
+            match read::<Key>(at, "key").expect("ours") {
+                Key::Piece(key, number, of) => {
+                    values.extend(pieces.take(*key, (number, of), value));
+                }
+                key => {
+                    values.insert(key, value.clone());
+                }
+            }
+        }
+        (pieces, values)
+    }
+
+    #[test]
+    fn value_too_large_for_a_record_is_written_in_pieces_and_put_together() {
+        let value: Vec<u8> = (0..3 * PIECE_BYTES + 17).map(|i| (i % 251) as u8).collect();
+        let (mut pieces, mut state) = (Pieces::default(), BTreeMap::new());
+        apply(&mut state, pieces.entries(key(0), Some(value.clone())));
+        apply(&mut state, pieces.entries(key(1), Some(vec![1, 2, 3])));
+
+        assert_eq!(state.len(), 5);
+        let (again, values) = taken_back(&state);
+        assert_eq!(values, BTreeMap::from([(key(0), value), (key(1), vec![1, 2, 3])]));
+        assert_eq!((again.incomplete(), &again.written), (None, &pieces.written));
+    }
+
+    #[test]
+    fn no_piece_is_left_when_a_value_shrinks_or_goes() {
+        for smaller in [Some(vec![7; 2 * PIECE_BYTES]), Some(vec![7]), None] {
+            let mut state = BTreeMap::new();
+            let mut pieces = Pieces::default();
+            apply(&mut state, pieces.entries(key(0), Some(vec![3; 4 * PIECE_BYTES])));
+            // What was written before a crash is known after it.
+            let (mut pieces, _) = taken_back(&state);
+            apply(&mut state, pieces.entries(key(0), smaller.clone()));
+
+            let expected: BTreeMap<Key, Vec<u8>> =
+                smaller.into_iter().map(|value| (key(0), value)).collect();
+            let (again, values) = taken_back(&state);
+            assert_eq!((again.incomplete(), values), (None, expected));
+        }
+    }
+
+    #[test]
+    fn value_of_which_a_piece_is_missing_is_named() {
+        let mut state = BTreeMap::new();
+        apply(&mut state, Pieces::default().entries(key(0), Some(vec![3; 2 * PIECE_BYTES])));
+        state.pop_first();
+
+        let (again, values) = taken_back(&state);
+        assert_eq!((again.incomplete(), values.len()), (Some(&key(0)), 0));
+    }
 }

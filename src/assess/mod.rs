@@ -28,7 +28,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use self::breaks::Breaks;
-use self::checkpoint::Key;
+use self::checkpoint::{Key, Pieces};
 use self::dataset::Dataset;
 use self::ledger::{Ledger, Patience};
 use self::model::Model;
@@ -54,6 +54,7 @@ pub struct Assess {
     datasets: BTreeMap<String, Dataset>,
     models: BTreeMap<String, Model>,
     dirty: BTreeSet<Key>,
+    pieces: Pieces,
 }
 
 /// Where a subject's summaries go.
@@ -78,6 +79,7 @@ impl Assess {
             ledger: Ledger::default(),
             strays: Strays::default(),
             dirty: BTreeSet::new(),
+            pieces: Pieces::default(),
         }
     }
 
@@ -332,6 +334,11 @@ impl Stage for Assess {
             payload: wire::encode(&said),
             headers: Vec::new(),
         });
+    }
+
+    fn replayed(&mut self, _metadata: &str) {
+        let missing = self.pieces.incomplete();
+        assert!(missing.is_none(), "state-assess holds only a part of {missing:?}");
     }
 
     fn checkpoint(&mut self) -> Vec<StateEntry> {

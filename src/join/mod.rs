@@ -12,9 +12,9 @@
 //! side's newest record. Being at the end is part of the message, and the time it is held against
 //! is the message's own, so reading the same facts again always gives the same clock. From that
 //! the stage takes off the disorder observe lets through in predictions (one window and the
-//! lateness): then which facts pair
-//! depends on their times alone, not on the order partitions were read in. Outcomes are never
-//! judged late; one that is further behind its partition may find its prediction gone.
+//! lateness): then which facts pair depends on their times alone, not on the order partitions were
+//! read in. Outcomes are never judged late; one that is further behind its partition may find its
+//! prediction gone.
 //!
 //! # Restart
 //! Memory is a function of `facts` from one place on: the oldest report of a source partition
