@@ -103,7 +103,8 @@
 //!     `cells_beyond_the_limit_go_to_the_others`,
 //!     `fields_beyond_the_limit_are_counted_as_unwatched`,
 //!     `beyond_the_limit_a_part_of_the_ids_is_kept_and_stays_kept_after_a_crash`,
-//!     `an_oversized_record_is_set_aside_cut`, `cache_is_bounded`,
+//!     `an_oversized_record_is_set_aside_cut`,
+//!     `value_too_large_for_a_record_is_written_in_pieces_and_put_together`, `cache_is_bounded`,
 //!     `a_bomb_of_keys_fields_and_ids_stays_within_the_memory_limit`.
 //! 11. **No rows are kept.** Of values there are counts in bins, and texts only as far as a field's
 //!     policy allows. `texts_are_kept_as_the_policy_says`, `a_long_text_is_never_kept`,
