@@ -117,6 +117,7 @@
 //!     `an_oversized_record_is_set_aside_cut`, `cache_is_bounded`,
 //!     `ever_new_producers_are_added_together_in_bounded_memory`,
 //!     `records_set_aside_ask_for_a_commit_before_they_fill_memory`,
+//!     `value_too_large_for_a_record_is_written_in_pieces_and_put_together`,
 //!     `a_bomb_of_keys_fields_and_ids_stays_within_the_memory_limit`.
 //! 11. **No rows are kept.** Of values there are counts in bins, and texts only as far as a field's
 //!     policy allows. `texts_are_kept_as_the_policy_says`, `a_long_text_is_never_kept`,
