@@ -15,7 +15,7 @@ use crate::publish::EventKind;
 use super::{Options, Registry, RegistryError, SchemaSource, StandIn};
 
 const PATIENCE: Duration = Duration::from_secs(20);
-const SOON: Duration = Duration::from_millis(60);
+const SOON: Duration = Duration::from_millis(400);
 const GOOD: Reply = Reply::Status(200, r#"{"schema":"\"string\""}"#);
 const NOT_FOUND: Reply = Reply::Status(404, r#"{"error_code":40403,"message":"no"}"#);
 
@@ -28,7 +28,8 @@ enum Reply {
 
 fn options() -> Options {
     Options {
-        timeout: Duration::from_millis(300),
+        // Long enough for a good answer on a machine that does other things.
+        timeout: Duration::from_millis(1_500),
         first_pause: Duration::from_millis(4),
         longest_pause: Duration::from_millis(40),
         ..Options::default()
