@@ -11,7 +11,7 @@
 //!   joined before: it starts a horizon earlier. `restart_point_moves_on_with_the_clock`,
 //!   `constant_id_does_not_hold_the_restart_point_for_ever`.
 //! - *Offsets sent outside a generation fence nobody*: a loop that belongs to none does not
-//!   commit ([`transaction`]). Zombies in
+//!   commit (`transaction`). Zombies in
 //!   `under_faults_at_random_it_loses_nothing_doubles_nothing_and_says_the_same`.
 //! - *A flush inside the commit waits 100 ms* unless everything is delivered before: drained
 //!   first. No test: it is a matter of time alone, and the cost of a commit is a metric.
@@ -22,16 +22,16 @@
 //!   restart ends it, and 10 s bound it otherwise. Restarts and failovers of the same test as
 //!   zombies.
 //! - *Under `read_committed` a partition seems to end at its last stable offset*: a restore reads
-//!   to the high watermark ([`reader`]). No test: one broker does not show the gap between them
+//!   to the high watermark (`reader`). No test: one broker does not show the gap between them
 //!   for long enough.
 //! - *A seek may be refused*, for a moment after an assignment and for ever after a fetch that
 //!   was: `each_answer_of_kafka_ends_committed_or_recovered_and_none_spins`,
 //!   `a_topic_that_begins_late_is_read_from_there_by_a_new_group`.
 //! - *A static member that closes is waited for*:
 //!   `a_member_that_leaves_for_good_hands_over_at_once`.
-//! - *A consumer whose revoke nobody answers cannot be dropped*: [`group`] answers once it is
+//! - *A consumer whose revoke nobody answers cannot be dropped*: `group` answers once it is
 //!   closing. Every test that stops a loop would hang.
-//! - *A broker that is down floods poll with errors*, and calls block: [`quiet`], `RETRY_FOR`
+//! - *A broker that is down floods poll with errors*, and calls block: `quiet`, `RETRY_FOR`
 //!   below `max.poll.interval.ms`. `a_cause_is_logged_once_per_interval`, and the broker killed
 //!   in the test with the zombies.
 //! - *Contiguous ranges do not show what retention took*: nothing starts at a default.

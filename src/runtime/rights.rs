@@ -2,7 +2,7 @@
 //!
 //! Kafka lets Read and Write imply Describe, so Describe is never asked for by itself. Making
 //! topics is not among the rights: `driftline topics --format kafka-topics` prints how someone
-//! else makes them. Asks nobody; that is [`super::access`].
+//! else makes them. Asks nobody; that is `access`.
 
 use std::collections::BTreeSet;
 use std::fmt;

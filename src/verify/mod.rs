@@ -2,8 +2,8 @@
 //!
 //! Reads what the stages committed and what they read, and holds one against the other: nothing
 //! lost, nothing counted twice. IMPURE, but changes nothing. How topics are read is
-//! [`crate::runtime::Archive`]; what follows from what was read is in [`ledger`], [`sources`] and
-//! [`twice`].
+//! [`crate::runtime::Archive`]; what follows from what was read is in [`ledger`], `sources` and
+//! `twice`.
 
 pub mod ledger;
 mod report;
