@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::Exit;
+use super::{Exit, start};
 use crate::config::deployment::Deployment;
 use crate::config::estimate;
 use crate::config::plan::{
@@ -17,7 +17,7 @@ use crate::config::plan::{
     TimeSource, ValuePolicy,
 };
 use crate::config::values::Keeps;
-use crate::config::{Bytes, Config, Millis};
+use crate::config::{Bytes, Millis};
 use crate::observe::Observe;
 use crate::registry;
 use crate::runtime::check_connect;
@@ -43,15 +43,12 @@ pub(super) struct Check {
 }
 
 pub(super) fn run(args: &Check) -> Exit {
-    match Config::load(&args.config).and_then(|config| config.plan()) {
+    match start::planned(&args.config) {
         Ok((plan, deployment)) => {
             print!("{}", describe(&plan, &deployment));
             if args.connect { connect(plan, &deployment) } else { Exit::Done }
         }
-        Err(error) => {
-            eprintln!("{:?}", error.report());
-            Exit::Configuration
-        }
+        Err(exit) => exit,
     }
 }
 
@@ -370,6 +367,7 @@ fn millis(ms: i64) -> Millis {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
 
     fn described(text: &str) -> String {
         let config = Config::parse(text, "drift.yaml");

@@ -20,6 +20,7 @@ mod rewind;
 mod run;
 mod schema;
 mod signals;
+mod start;
 mod topics;
 mod verify;
 mod watch;

@@ -6,11 +6,10 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 
 use super::exit::Exit;
-use super::signals;
-use crate::config::Config;
+use super::start;
 use crate::event::route::Route;
 use crate::observe::REASONS;
-use crate::runtime::{Redrive, RedriveError, Shutdown, TopicNames, redrive};
+use crate::runtime::{Redrive, RedriveError, TopicNames, redrive};
 
 /// Drive records that were set aside in again, once the reason is gone
 #[derive(Debug, Args)]
@@ -49,18 +48,9 @@ registered; everyone who reads the topic sees the record a second time.";
 
 /// Drives in what the configuration's quarantine has.
 pub(super) fn run(args: &RedriveArgs) -> Exit {
-    let shutdown = Shutdown::new();
-    if let Err(error) = signals::request_on_signal(&shutdown) {
-        eprintln!("error: cannot listen for signals: {error}");
-        return Exit::Failed;
-    }
-    let planned = Config::load(&args.config).and_then(|config| config.plan());
-    let deployment = match planned {
-        Ok((_, deployment)) => deployment,
-        Err(error) => {
-            eprintln!("{:?}", error.report());
-            return Exit::Configuration;
-        }
+    let (_, deployment, shutdown) = match start::until_signal(&args.config) {
+        Ok(started) => started,
+        Err(exit) => return exit,
     };
     let Some(reason) = REASONS.iter().find(|known| **known == args.reason) else {
         eprintln!("error: no record is set aside for {}", args.reason);

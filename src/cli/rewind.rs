@@ -5,12 +5,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Exit, signals};
+use super::{Exit, start};
+use crate::config::Millis;
 use crate::config::plan::Plan;
-use crate::config::{Config, Millis};
 use crate::rewind::journey::{Journey, Since};
 use crate::rewind::{Rewind, RewindError, Target};
-use crate::runtime::Shutdown;
 
 /// Go back in time on purpose: count records again, in place of what was counted of them
 #[derive(Debug, Args)]
@@ -42,19 +41,10 @@ pub(super) struct RewindArgs {
 }
 
 pub(super) fn run(args: &RewindArgs) -> Exit {
-    let planned = Config::load(&args.config).and_then(|config| config.plan());
-    let (plan, deployment) = match planned {
-        Ok(planned) => planned,
-        Err(error) => {
-            eprintln!("{:?}", error.report());
-            return Exit::Configuration;
-        }
+    let (plan, deployment, stop) = match start::until_signal(&args.config) {
+        Ok(started) => started,
+        Err(exit) => return exit,
     };
-    let stop = Shutdown::new();
-    if let Err(error) = signals::request_on_signal(&stop) {
-        eprintln!("error: cannot listen for signals: {error}");
-        return Exit::Failed;
-    }
     let went = Rewind::new(&plan, &deployment, &stop).and_then(|rewind| go(&rewind, args, &plan));
     match went {
         Ok(()) => Exit::Done,

@@ -6,10 +6,9 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::exit::Exit;
-use super::signals;
-use crate::config::Config;
+use super::start;
 use crate::process::{self, Settings, StageName};
-use crate::runtime::{Commit, Shutdown};
+use crate::runtime::Commit;
 
 /// Run the stages on Kafka: read the sources, publish events and requests.
 #[derive(Debug, Args)]
@@ -40,18 +39,9 @@ SIGTERM and Ctrl-C commit what was read and end the process within 10 seconds.";
 
 /// Runs until a signal comes or a stage cannot go on.
 pub(super) fn run(args: &RunArgs) -> Exit {
-    let shutdown = Shutdown::new();
-    if let Err(error) = signals::request_on_signal(&shutdown) {
-        eprintln!("error: cannot listen for signals: {error}");
-        return Exit::Failed;
-    }
-    let planned = Config::load(&args.config).and_then(|config| config.plan());
-    let (plan, mut deployment) = match planned {
-        Ok(planned) => planned,
-        Err(error) => {
-            eprintln!("{:?}", error.report());
-            return Exit::Configuration;
-        }
+    let (plan, mut deployment, shutdown) = match start::until_signal(&args.config) {
+        Ok(started) => started,
+        Err(exit) => return exit,
     };
     deployment.slot = args.slot;
     let settings = Settings {

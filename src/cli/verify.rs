@@ -5,9 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Exit, signals};
-use crate::config::Config;
-use crate::runtime::Shutdown;
+use super::{Exit, start};
 use crate::verify::{self, Options};
 
 /// Compute the ledger again from the topics: nothing lost, nothing counted twice
@@ -34,19 +32,10 @@ pub(super) struct VerifyArgs {
 }
 
 pub(super) fn run(args: &VerifyArgs) -> Exit {
-    let planned = Config::load(&args.config).and_then(|config| config.plan());
-    let (plan, deployment) = match planned {
-        Ok(planned) => planned,
-        Err(error) => {
-            eprintln!("{:?}", error.report());
-            return Exit::Configuration;
-        }
+    let (plan, deployment, stop) = match start::until_signal(&args.config) {
+        Ok(started) => started,
+        Err(exit) => return exit,
     };
-    let stop = Shutdown::new();
-    if let Err(error) = signals::request_on_signal(&stop) {
-        eprintln!("error: cannot listen for signals: {error}");
-        return Exit::Failed;
-    }
     let mut tell = |line: String| eprintln!("{line}");
     let options = Options { records: args.records };
     match verify::verify(&plan, &deployment, options, (&stop, &mut tell)) {

@@ -16,8 +16,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::Exit;
-use crate::config::Config;
+use super::{Exit, start};
 use crate::config::deployment::Deployment;
 use crate::config::plan::Plan;
 use crate::config::security::KafkaLogin;
@@ -69,15 +68,12 @@ enum Format {
 }
 
 pub(super) fn run(args: &TopicsArgs) -> Exit {
-    match Config::load(&args.config).and_then(|config| config.plan()) {
+    match start::planned(&args.config) {
         Ok((plan, deployment)) => {
             print!("{}", printed(args, &plan, &deployment));
             Exit::Done
         }
-        Err(error) => {
-            eprintln!("{:?}", error.report());
-            Exit::Configuration
-        }
+        Err(exit) => exit,
     }
 }
 

@@ -3,6 +3,7 @@
 use clap::Parser;
 
 use super::*;
+use crate::config::Config;
 
 const CONFIG: &str = "
 app: fraud-watch
