@@ -51,11 +51,12 @@ pub use avro::{
     AvroPlan, CompileError, FoundField, FoundKind, SCHEMA_DEPTH_MAX, SCHEMA_TYPES_MAX,
     parse_schema, schema_fields,
 };
+pub(crate) use avro::{full_name, qualified};
 pub use framing::{DecodeError, DecodeLimits, Framed, SCHEMA_HEADER, recycle};
 pub use json::JsonPlan;
 pub use partition::metadata;
 pub use quarantine::{OWN as QUARANTINE_HEADERS, REASONS};
-pub use record::{SOURCE_HEADERS_MAX, SourceRecord};
+pub use record::{KeptRecord, SOURCE_HEADERS_MAX, SourceRecord};
 pub use slot::Slot;
 
 use std::sync::Arc;

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::avro::{SCHEMA_DEPTH_MAX, SCHEMA_TYPES_MAX};
+use super::avro::{SCHEMA_DEPTH_MAX, SCHEMA_TYPES_MAX, full_name, qualified};
 
 /// Where tags stand in a schema's text.
 const INLINE: &str = "confluent:tags";
@@ -251,19 +251,6 @@ impl<'s> Walk<'s> {
             Value::Array(all) => all.iter().for_each(|one| self.json(one, place)),
             _ => {}
         }
-    }
-}
-
-fn full_name(definition: &Value, enclosing: &str) -> String {
-    let name = definition["name"].as_str().unwrap_or_default();
-    qualified(name, definition["namespace"].as_str().unwrap_or(enclosing))
-}
-
-fn qualified(name: &str, namespace: &str) -> String {
-    if name.contains('.') || namespace.is_empty() {
-        name.to_owned()
-    } else {
-        format!("{namespace}.{name}")
     }
 }
 

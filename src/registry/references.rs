@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use crate::observe::{full_name, qualified};
+
 const PRIMITIVES: [&str; 8] =
     ["null", "boolean", "int", "long", "float", "double", "bytes", "string"];
 
@@ -80,19 +82,6 @@ impl Inliner {
             "map" => self.visit(&mut schema["values"], namespace),
             _ => self.visit(&mut schema["type"], namespace),
         }
-    }
-}
-
-fn full_name(definition: &Value, enclosing: &str) -> String {
-    let name = definition["name"].as_str().unwrap_or_default();
-    qualified(name, definition["namespace"].as_str().unwrap_or(enclosing))
-}
-
-fn qualified(name: &str, namespace: &str) -> String {
-    if name.contains('.') || namespace.is_empty() {
-        name.to_owned()
-    } else {
-        format!("{namespace}.{name}")
     }
 }
 

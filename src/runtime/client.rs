@@ -16,38 +16,10 @@ use super::ffi;
 use super::group::Group;
 use super::transaction::Deliveries;
 use crate::config::deployment::KafkaAccess;
-use crate::config::security::TOKEN_PROPERTY;
+use crate::config::security::{RESERVED, TOKEN_PROPERTY};
 
 /// Longest a single call to Kafka blocks. Short enough to leave room for a shutdown in 10 s.
 pub(super) const CALL: Duration = Duration::from_secs(5);
-
-/// Properties the runtime sets itself; another value would break what it promises.
-const RESERVED: &[&str] = &[
-    "acks",
-    "auto.commit.enable",
-    "auto.offset.reset",
-    "bootstrap.servers",
-    "enable.auto.commit",
-    "enable.auto.offset.store",
-    "enable.idempotence",
-    "enable.partition.eof",
-    "group.id",
-    "group.instance.id",
-    "group.protocol",
-    "group.remote.assignor",
-    "isolation.level",
-    "max.in.flight",
-    "max.in.flight.requests.per.connection",
-    "max.poll.interval.ms",
-    "message.timeout.ms",
-    "delivery.timeout.ms",
-    "metadata.broker.list",
-    "partition.assignment.strategy",
-    "request.required.acks",
-    "test.mock.num.brokers",
-    "transaction.timeout.ms",
-    "transactional.id",
-];
 
 /// A configured property that the runtime must set itself.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -23,14 +23,14 @@ use super::report::ReportKind;
 use super::restore::Restorer;
 use super::schema_waits::{SchemaWaits, Wait};
 use super::send::Batch;
-use super::set_aside::{HandedIn, Kept, Seen, SetAside, WaitsFor, hand_in};
+use super::set_aside::{HandedIn, Seen, SetAside, WaitsFor, hand_in};
 use super::setup::Setup;
 use super::transaction::{Committed, Writer, offsets};
 use crate::config::plan::Plan;
 use crate::event::progress::Progress;
 use crate::event::public::PublicEvent;
 use crate::event::route::{Outbox, Route};
-use crate::observe::{Observe, SchemaAnswer, SchemaKey, Taken};
+use crate::observe::{KeptRecord, Observe, SchemaAnswer, SchemaKey, Taken};
 use crate::registry::SchemaSource;
 
 /// Its name in groups, metrics and logs.
@@ -209,14 +209,7 @@ impl ObserveLoop<'_> {
     }
 
     fn restorer(&self) -> Restorer<'_> {
-        Restorer {
-            consumer: &self.member.consumer,
-            reader: &self.reader,
-            identity: &self.member.identity,
-            rights: &self.setup.rights,
-            shutdown: &self.setup.shutdown,
-            pulse: &self.pulse,
-        }
+        Restorer::new(self.setup, &self.member, &self.reader, &self.pulse)
     }
 
     fn read_some(&mut self, intake: &mut Intake) -> Result<(), RunError> {
@@ -231,7 +224,7 @@ impl ObserveLoop<'_> {
         let due = self.setup.pace.observe.saturating_sub(self.last_commit.elapsed());
         let batch = intake.take(due.min(POLL));
         let mut seen = Seen::default();
-        let mut waiting: Vec<(Kept, WaitsFor)> = Vec::new();
+        let mut waiting: Vec<(KeptRecord, WaitsFor)> = Vec::new();
         let mut lost = false;
         for fetched in batch.iter() {
             if (!waiting.is_empty() || !self.set_aside.is_empty()) && self.waits(&fetched, &waiting)
@@ -270,19 +263,18 @@ impl ObserveLoop<'_> {
         self.member.rejoin(old, &self.observe.topics())
     }
 
-    fn waits(&self, fetched: &Fetched<'_>, waiting: &[(Kept, WaitsFor)]) -> bool {
+    fn waits(&self, fetched: &Fetched<'_>, waiting: &[(KeptRecord, WaitsFor)]) -> bool {
         let (topic, partition) = (fetched.topic(), fetched.partition());
-        waiting.iter().any(|(kept, _)| kept.place() == (topic, partition))
+        waiting.iter().any(|(kept, _)| kept.topic == topic && kept.partition == partition)
             || self.set_aside.holds(topic, partition)
     }
 
     /// Asks for the schema a record waits for; where that is taken for missing, the record is
     /// done with at once.
-    fn has_to_wait(&mut self, record: &Kept, waits_for: WaitsFor) -> bool {
+    fn has_to_wait(&mut self, record: &KeptRecord, waits_for: WaitsFor) -> bool {
         let WaitsFor::Schema(key) = waits_for else { return true };
-        let (topic, partition) = record.place();
-        self.ask(&(topic.to_owned(), partition), key)
-            || record.hand_in(&mut self.observe, &mut self.out) != Taken::Done
+        self.ask(&(record.topic.clone(), record.partition), key)
+            || record.lend(|record| self.observe.record(record, &mut self.out)) != Taken::Done
     }
 
     /// Takes down what was fetched that is no record.
@@ -306,11 +298,10 @@ impl ObserveLoop<'_> {
         Noted::Done
     }
 
-    fn set_aside(&mut self, waiting: Vec<(Kept, WaitsFor)>) {
+    fn set_aside(&mut self, waiting: Vec<(KeptRecord, WaitsFor)>) {
         let mut list = TopicPartitionList::new();
         for (record, _) in &waiting {
-            let (topic, partition) = record.place();
-            list.add_partition(topic, partition);
+            list.add_partition(&record.topic, record.partition);
         }
         if let Err(error) = self.member.consumer.pause(&list) {
             tracing::warn!(stage = NAME, %error, "pause");

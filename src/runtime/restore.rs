@@ -15,8 +15,10 @@ use super::access::Rights;
 use super::client::Identity;
 use super::error::RunError;
 use super::group::{Group, Place};
+use super::member::Member;
 use super::pulse::Pulse;
 use super::reader::{ReadEnd, Reader, Stretch};
+use super::setup::Setup;
 use super::shutdown::Shutdown;
 use crate::event::route::Outbox;
 use crate::stage::{Incoming, Restart, Stage};
@@ -57,15 +59,32 @@ impl Standing {
 
 /// What a restore works with.
 pub(super) struct Restorer<'a> {
-    pub consumer: &'a BaseConsumer<Group>,
-    pub reader: &'a Reader,
-    pub identity: &'a Identity,
-    pub rights: &'a Rights,
-    pub shutdown: &'a Shutdown,
-    pub pulse: &'a Pulse,
+    consumer: &'a BaseConsumer<Group>,
+    reader: &'a Reader,
+    identity: &'a Identity,
+    rights: &'a Rights,
+    shutdown: &'a Shutdown,
+    pulse: &'a Pulse,
 }
 
-impl Restorer<'_> {
+impl<'a> Restorer<'a> {
+    /// Of a loop.
+    pub(super) fn new(
+        setup: &'a Setup,
+        member: &'a Member,
+        reader: &'a Reader,
+        pulse: &'a Pulse,
+    ) -> Restorer<'a> {
+        Restorer {
+            consumer: &member.consumer,
+            reader,
+            identity: &member.identity,
+            rights: &setup.rights,
+            shutdown: &setup.shutdown,
+            pulse,
+        }
+    }
+
     /// Serves the group; whether something else has to be done first. The partitions are paused,
     /// so no record is lost here.
     fn interrupted(&self) -> bool {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use super::ffi::Fetched;
 use super::group::Place;
 use crate::event::route::Outbox;
-use crate::observe::{Observe, SOURCE_HEADERS_MAX, SchemaKey, SourceRecord, Taken};
+use crate::observe::{KeptRecord, Observe, SOURCE_HEADERS_MAX, SchemaKey, SourceRecord, Taken};
 
 /// What a record waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub(super) enum WaitsFor {
 /// The records that wait.
 #[derive(Debug, Default)]
 pub(super) struct SetAside {
-    records: BTreeMap<Place, (Kept, WaitsFor)>,
+    records: BTreeMap<Place, (KeptRecord, WaitsFor)>,
 }
 
 impl SetAside {
@@ -37,7 +37,7 @@ impl SetAside {
         self.records.keys().any(|(held, number)| held == topic && *number == partition)
     }
 
-    pub(super) fn insert(&mut self, record: Kept, waits_for: WaitsFor) {
+    pub(super) fn insert(&mut self, record: KeptRecord, waits_for: WaitsFor) {
         let place = (record.topic.clone(), record.partition);
         self.records.insert(place, (record, waits_for));
     }
@@ -67,7 +67,7 @@ impl SetAside {
             if *waits_for != came {
                 continue;
             }
-            match record.hand_in(observe, out) {
+            match record.lend(|record| observe.record(record, out)) {
                 Taken::Done => free.push((place.clone(), record.offset + 1)),
                 Taken::Ahead => *waits_for = WaitsFor::Layout,
                 Taken::NeedSchema(key) => {
@@ -92,52 +92,6 @@ pub(super) struct HandedIn {
     pub(super) asked: Vec<(Place, SchemaKey)>,
 }
 
-/// A record with bytes of its own.
-#[derive(Debug)]
-pub(super) struct Kept {
-    topic: String,
-    partition: i32,
-    offset: i64,
-    timestamp_ms: i64,
-    key: Option<Vec<u8>>,
-    payload: Option<Vec<u8>>,
-    headers: Vec<(String, Vec<u8>)>,
-}
-
-impl Kept {
-    pub(super) fn new(record: &SourceRecord<'_>) -> Kept {
-        let headers = record.headers.iter();
-        Kept {
-            topic: record.topic.to_owned(),
-            partition: record.partition,
-            offset: record.offset,
-            timestamp_ms: record.timestamp_ms,
-            key: record.key.map(<[u8]>::to_vec),
-            payload: record.payload.map(<[u8]>::to_vec),
-            headers: headers.map(|(name, value)| ((*name).to_owned(), value.to_vec())).collect(),
-        }
-    }
-
-    pub(super) fn place(&self) -> (&str, i32) {
-        (&self.topic, self.partition)
-    }
-
-    pub(super) fn hand_in(&self, observe: &mut Observe, out: &mut Outbox) -> Taken {
-        let headers: Vec<(&str, &[u8])> =
-            self.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
-        let record = SourceRecord {
-            topic: &self.topic,
-            partition: self.partition,
-            offset: self.offset,
-            timestamp_ms: self.timestamp_ms,
-            key: self.key.as_deref(),
-            payload: self.payload.as_deref(),
-            headers: &headers,
-        };
-        observe.record(&record, out)
-    }
-}
-
 /// Hands what was fetched of a topic to observe, with at most [`SOURCE_HEADERS_MAX`] headers: one
 /// of them may name the schema. Gives it back as it has to be kept when it has to wait.
 pub(super) fn hand_in<'b>(
@@ -145,7 +99,7 @@ pub(super) fn hand_in<'b>(
     fetched: &Fetched<'b>,
     seen: &mut Seen<'b>,
     out: &mut Outbox,
-) -> Option<(Kept, WaitsFor)> {
+) -> Option<(KeptRecord, WaitsFor)> {
     seen.look(fetched);
     let Seen { topic, headers, .. } = seen;
     let count = fetched.headers(headers);
@@ -163,7 +117,7 @@ pub(super) fn hand_in<'b>(
         Taken::NeedSchema(key) => WaitsFor::Schema(key),
         Taken::Ahead => WaitsFor::Layout,
     };
-    Some((Kept::new(&record), waits_for))
+    Some((KeptRecord::new(&record), waits_for))
 }
 
 /// What is the same for all records of a topic, looked up once for those that lie side by side in

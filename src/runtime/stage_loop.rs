@@ -172,14 +172,7 @@ impl<S: Stage> StageLoop<'_, S> {
     fn restore(&mut self) -> Result<(), RunError> {
         let started = Instant::now();
         self.forget();
-        let restorer = Restorer {
-            consumer: &self.member.consumer,
-            reader: &self.reader,
-            identity: &self.member.identity,
-            rights: &self.setup.rights,
-            shutdown: &self.setup.shutdown,
-            pulse: &self.pulse,
-        };
+        let restorer = Restorer::new(self.setup, &self.member, &self.reader, &self.pulse);
         let Some(standings) = restorer.standings(&self.member.assigned)? else {
             return Ok(());
         };

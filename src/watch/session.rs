@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::WatchError;
-use super::topic::{Heard, Held, TopicReader};
+use super::topic::{Heard, TopicReader};
 use crate::config::plan::Plan;
 use crate::event::progress::OutcomeCounts;
 use crate::event::route::Outbox;
 use crate::infer::{Sampler, TopicSample};
-use crate::observe::{SchemaAnswer, SchemaLanguage, Taken};
+use crate::observe::{KeptRecord, SchemaAnswer, SchemaLanguage, Taken};
 use crate::registry::{Registry, SchemaSource};
 use crate::topology::Topology;
 
@@ -50,7 +50,7 @@ pub fn sample(
         match reader.poll(IDLE)? {
             Heard::Nothing => {}
             Heard::End(_) => ended += 1,
-            Heard::Record(held) => held.lend(reader.name(), |record| {
+            Heard::Record(held) => held.lend(|record| {
                 if let (Some(key), Some(registry)) = (sampler.take(record), registry) {
                     let answer = registry.fetch(key, SCHEMA_PATIENCE);
                     let (language, text) = match &answer {
@@ -76,7 +76,7 @@ pub struct Watch {
     readers: Vec<TopicReader>,
     registry: Option<SchemaSource>,
     /// Records that wait, first of all their partition's, by reader and partition.
-    waiting: BTreeMap<(usize, i32), VecDeque<Held>>,
+    waiting: BTreeMap<(usize, i32), VecDeque<KeptRecord>>,
     /// Whether each partition has been read to its end, by reader and partition.
     ended: BTreeMap<(usize, i32), bool>,
     pending: u64,
@@ -195,10 +195,10 @@ impl Watch {
     }
 
     /// Hands a record to observe; `false` when it has to wait.
-    fn take(&mut self, index: usize, held: &Held, out: &mut Outbox) -> bool {
+    fn take(&mut self, index: usize, held: &KeptRecord, out: &mut Outbox) -> bool {
         let topic = self.readers[index].name();
         let observe = self.topology.observe();
-        match held.lend(topic, |record| observe.record(record, out)) {
+        match held.lend(|record| observe.record(record, out)) {
             Taken::Done => {
                 self.pending += 1;
                 return true;

@@ -13,13 +13,11 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::WatchError;
 use crate::config::deployment::KafkaAccess;
-use crate::observe::SourceRecord;
+use crate::observe::{KeptRecord, SOURCE_HEADERS_MAX, SourceRecord};
 use crate::runtime::{Onlooker, log_in};
 
 /// For one answer about a topic.
 const ANSWER: Duration = Duration::from_secs(10);
-/// Headers handed on.
-const HEADERS_MAX: usize = 16;
 
 /// Reads one topic.
 pub struct TopicReader {
@@ -38,55 +36,26 @@ impl std::fmt::Debug for TopicReader {
 /// One thing a topic has to say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Heard {
-    Record(Held),
+    Record(KeptRecord),
     /// A partition has been read to its end.
     End(i32),
     Nothing,
 }
 
-/// A record, copied, so that it can wait for its schema or its turn.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Held {
-    pub(super) partition: i32,
-    offset: i64,
-    pub(super) timestamp_ms: i64,
-    key: Option<Vec<u8>>,
-    payload: Option<Vec<u8>>,
-    headers: Vec<(String, Vec<u8>)>,
-}
-
-impl Held {
-    fn new(message: &BorrowedMessage<'_>) -> Held {
-        let headers = message.headers().map(|headers| {
-            let text = |header: rdkafka::message::Header<'_, &[u8]>| {
-                (header.key.to_owned(), header.value.unwrap_or_default().to_vec())
-            };
-            headers.iter().take(HEADERS_MAX).map(text).collect()
-        });
-        Held {
-            partition: message.partition(),
-            offset: message.offset(),
-            timestamp_ms: message.timestamp().to_millis().unwrap_or(-1),
-            key: message.key().map(<[u8]>::to_vec),
-            payload: message.payload().map(<[u8]>::to_vec),
-            headers: headers.unwrap_or_default(),
-        }
-    }
-
-    /// Hands it to `take` as observe wants it.
-    pub(super) fn lend<T>(&self, topic: &str, take: impl FnOnce(&SourceRecord<'_>) -> T) -> T {
-        let headers: Vec<(&str, &[u8])> =
-            self.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
-        take(&SourceRecord {
-            topic,
-            partition: self.partition,
-            offset: self.offset,
-            timestamp_ms: self.timestamp_ms,
-            key: self.key.as_deref(),
-            payload: self.payload.as_deref(),
-            headers: &headers,
-        })
-    }
+/// A copy, so that it can wait for its schema or its turn.
+fn kept(message: &BorrowedMessage<'_>) -> KeptRecord {
+    let headers = message.headers().into_iter().flat_map(Headers::iter);
+    let headers = headers.map(|header| (header.key, header.value.unwrap_or_default()));
+    let headers: Vec<(&str, &[u8])> = headers.take(SOURCE_HEADERS_MAX).collect();
+    KeptRecord::new(&SourceRecord {
+        topic: message.topic(),
+        partition: message.partition(),
+        offset: message.offset(),
+        timestamp_ms: message.timestamp().to_millis().unwrap_or(-1),
+        key: message.key(),
+        payload: message.payload(),
+        headers: &headers,
+    })
 }
 
 impl TopicReader {
@@ -177,7 +146,7 @@ impl TopicReader {
     pub(super) fn poll(&self, wait: Duration) -> Result<Heard, WatchError> {
         match self.consumer.poll(wait) {
             None => Ok(Heard::Nothing),
-            Some(Ok(message)) => Ok(Heard::Record(Held::new(&message))),
+            Some(Ok(message)) => Ok(Heard::Record(kept(&message))),
             Some(Err(KafkaError::PartitionEOF(partition))) => Ok(Heard::End(partition)),
             Some(Err(error)) => match self.judged(&error) {
                 // The client goes on by itself.

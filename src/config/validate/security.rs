@@ -7,8 +7,8 @@ use super::Checks;
 use crate::config::deployment::{KafkaAccess, RegistryAccess, Secret};
 use crate::config::secret::SecretSource;
 use crate::config::security::{
-    ClientCertificate, Credentials, KafkaLogin, KafkaSecurity, Oidc, Protocol, RegistryLoginSource,
-    RegistrySecurity, TOKEN_PROPERTY, Tls, certificates,
+    ClientCertificate, Credentials, KafkaLogin, KafkaSecurity, Oidc, Protocol, RESERVED,
+    RegistryLoginSource, RegistrySecurity, TOKEN_PROPERTY, Tls, certificates,
 };
 use crate::config::written;
 
@@ -43,21 +43,6 @@ const TYPED: [(&str, &str); 26] = [
     ("ssl.key.pem", "key"),
     ("ssl.key.password", "key_password"),
     ("ssl.keystore.location", "certificate"),
-];
-/// Properties that exactly-once rests on; set by the runtime.
-const OWN: [&str; 12] = [
-    "auto.offset.reset",
-    "bootstrap.servers",
-    "enable.auto.commit",
-    "enable.auto.offset.store",
-    "enable.idempotence",
-    "enable.partition.eof",
-    "group.id",
-    "group.instance.id",
-    "isolation.level",
-    "partition.assignment.strategy",
-    "transactional.id",
-    "transaction.timeout.ms",
 ];
 /// Settings of properties that let anyone pass as a broker or as us.
 const UNSAFE: [(&str, &str); 3] = [
@@ -338,7 +323,7 @@ fn properties(checks: &mut Checks<'_>) -> Vec<(String, Secret)> {
     let mut properties = Vec::new();
     for (name, value) in &written.properties {
         let path = ["kafka", "properties", name];
-        if OWN.contains(&name.as_str()) {
+        if RESERVED.contains(&name.as_str()) {
             let message = format!("`{name}` is set by Driftline");
             checks.problem(&path, message, "take it out");
         }

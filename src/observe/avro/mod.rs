@@ -17,6 +17,7 @@
 mod cursor;
 mod emit;
 mod leaf;
+mod name;
 mod program;
 mod run;
 mod shape;
@@ -27,6 +28,8 @@ use crate::event::schema::SchemaField;
 use crate::observe::Slot;
 
 use super::framing::{DecodeError, DecodeLimits};
+
+pub(crate) use name::{full_name, qualified};
 
 /// Schemas nested deeper than this are not compiled.
 pub const SCHEMA_DEPTH_MAX: usize = 64;
