@@ -17,61 +17,29 @@
 //!
 //! `DRIFTLINE_TEST_LONG=1` runs the ever new producers ten million long, as a release check does.
 
-#![expect(unsafe_code, reason = "measuring memory takes an allocator")]
 #![allow(
     dead_code,
     clippy::unwrap_used,
     reason = "tests; the support module is shared with another binary, each using a part"
 )]
 
+#[path = "../benches/allocator/mod.rs"]
+mod allocator;
 #[path = "observe_behaviour/support.rs"]
 mod support;
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
+use allocator::{held_at_most, live_bytes};
 use driftline::config::plan::{DatasetPlan, Plan, TimeBounds};
 use driftline::event::route::Note;
 use driftline::observe::{RegisteredSchema, SchemaAnswer, SchemaKey, SchemaLanguage, Taken};
 use support::*;
 
-/// Bytes allocated now, and the most there ever were since the last reset.
-static LIVE: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
 /// Tests of this binary run one at a time: they share the counters.
 static ALONE: Mutex<()> = Mutex::new(());
-
-struct Measuring;
-
-#[global_allocator]
-static ALLOCATOR: Measuring = Measuring;
-
-// SAFETY: every call goes to the system's allocator as it came.
-unsafe impl GlobalAlloc for Measuring {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let live = LIVE.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
-        PEAK.fetch_max(live, Ordering::Relaxed);
-        // SAFETY: as promised by the caller.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        LIVE.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: as promised by the caller.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-/// The most that was held at once beyond what was held before. *Units*: bytes.
-fn held_at_most(work: impl FnOnce()) -> usize {
-    let before = LIVE.load(Ordering::Relaxed);
-    PEAK.store(before, Ordering::Relaxed);
-    work();
-    PEAK.load(Ordering::Relaxed) - before
-}
 
 fn alone() -> std::sync::MutexGuard<'static, ()> {
     ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
@@ -200,7 +168,7 @@ fn ever_new_producers_are_added_together_in_bounded_memory() {
     let (mut rows, mut others) = (0, 0);
     let mut record = json("orders", r#"{"at": 5, "amount": 1}"#).with("app", "");
 
-    let held = held_at_most(|| {
+    let (held, ()) = held_at_most(|| {
         for number in 0..count {
             record.headers[0].1.clear();
             // As long as a name may be.
@@ -245,11 +213,11 @@ fn ten_thousand_fields_are_watched_up_to_the_limit() {
         let fields = plan.limits.fields_per_dataset;
         let mut run = Run::new(plan, 1);
         run.observe.schema(7, known(7, SchemaLanguage::Avro, schema.clone()));
-        let before = LIVE.load(Ordering::Relaxed);
+        let before = live_bytes();
         for _ in 0..3 {
             run.take(&input);
         }
-        let kept = LIVE.load(Ordering::Relaxed).saturating_sub(before);
+        let kept = live_bytes().saturating_sub(before);
 
         run.commit();
         let told = Told::of(&run.out.messages);
@@ -273,7 +241,7 @@ fn a_thousand_optional_keys_stay_within_the_limit() {
     let plan = small(|_| ());
     let fields = plan.limits.fields_per_dataset;
     let mut run = Run::new(plan.clone(), 1);
-    let held = held_at_most(|| {
+    let (held, ()) = held_at_most(|| {
         for number in 0..5_000_u64 {
             let mut object = String::from(r#"{"at": 5"#);
             for key in 0..8 {
@@ -300,7 +268,7 @@ fn ever_new_versions_are_held_up_to_the_limit() {
     run.observe.layout(&layout(1, 0));
     let mut rows = BTreeMap::new();
     let count = 500;
-    let held = held_at_most(|| {
+    let (held, ()) = held_at_most(|| {
         for id in 1..=count {
             let record = order(id, 1.0, "DE", 5);
             assert_eq!(run.give(&record), Taken::NeedSchema(SchemaKey::Id(id)));
@@ -345,7 +313,7 @@ fn bombs_are_set_aside_and_cost_next_to_nothing() {
         let mut run = Run::new(plan, 1);
         run.observe.schema(7, known(7, SchemaLanguage::Avro, schema.into()));
         let size = input.payload.as_ref().map_or(0, Vec::len);
-        let held = held_at_most(|| run.take(&input));
+        let (held, ()) = held_at_most(|| run.take(&input));
         assert_eq!(run.told().set_aside("driftline.reason"), reason);
         assert!(held < 3 * size + (64 << 10), "{held} bytes for {size}, {reason}");
     };
@@ -367,7 +335,7 @@ fn a_text_of_five_mebibytes_is_counted_by_its_prefix() {
     let mut plan = small(|_| ());
     plan.limits.record_bytes = 8 << 20;
     let mut run = Run::new(plan, 1);
-    let held = held_at_most(|| run.take(&record));
+    let (held, ()) = held_at_most(|| run.take(&record));
     let told = run.told();
     assert_eq!(told.field("note").counters.present, 1);
     assert!(held < 1 << 20, "{held} bytes");
@@ -391,7 +359,7 @@ fn records_set_aside_ask_for_a_commit_before_they_fill_memory() {
     let mut run = Run::new(plan.clone(), 1);
     let garbage = Input { payload: Some(vec![b'!'; 4_000]), ..json("orders", "") };
     let mut commits = 0;
-    let held = held_at_most(|| {
+    let (held, ()) = held_at_most(|| {
         for _ in 0..10_000 {
             run.take(&garbage);
             if run.observe.set_aside_bytes() >= plan.limits.pending_bytes {

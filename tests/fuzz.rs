@@ -5,9 +5,10 @@
 //! `DRIFTLINE_FUZZ_SECONDS=600 cargo test --release --test fuzz -- --nocapture` runs each target
 //! for that long. The corpus is in `tests/data/fuzz`; what is found is made smaller and joins it.
 //! HTTP requests are read by hyper, and not fuzzed here.
-#![expect(unsafe_code, reason = "measuring memory takes an allocator")]
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+#[path = "../benches/allocator/mod.rs"]
+mod allocator;
 mod fuzz_support;
 mod support {
     #![allow(dead_code, unreachable_pub, reason = "one module of those that tests share")]

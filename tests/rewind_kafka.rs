@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use driftline::assess::Assess;
 use driftline::config::plan::Plan;
-use driftline::demo::bank::{BankPlan, TopicKind};
+use driftline::demo::bank::TopicKind;
 use driftline::event::finding::{CellTable, FindingBatch, FindingItem, Maturity};
 use driftline::event::progress::Header;
 use driftline::event::route::{Note, Outbox, SUMMARIES_PARTITIONS};
@@ -27,7 +27,7 @@ use support::again::Internal;
 use support::broker::{self, Broker};
 use support::running::Running;
 use support::settled::{self, TOPICS, driftline, printed};
-use support::stream::{Form, HOUR, Stream};
+use support::stream::{HOUR, Stream};
 
 /// What assess says of windows after the last rewind: rows of the dataset, cells of the model.
 #[derive(Debug, Default)]
@@ -97,9 +97,7 @@ fn raw(stream: &Stream, kind: TopicKind) -> BTreeMap<EventTime, u64> {
 fn after_going_back_the_sums_are_those_of_the_raw_records() {
     let broker = Broker::get();
     let app = broker::unique("rewind");
-    let story = Stream::story(&app, Form::Json, broker::now_ms());
-    let bank = BankPlan { windows: 16, rows_per_window: 400, onset_window: 8, ..story.bank };
-    let stream = Stream { bank, ..story };
+    let stream = Stream::short(&app, 16, broker::now_ms());
     broker.create_topics(&TOPICS.map(|kind| stream.topic(kind)));
     let folder = tempfile::tempdir().expect("a folder");
     let config = folder.path().join("drift.yaml");

@@ -11,13 +11,12 @@ mod support;
 
 use std::time::Instant;
 
-use driftline::demo::bank::BankPlan;
 use driftline::event::progress::{Header, Progress};
 use driftline::event::summary::SummaryBatch;
 use driftline::event::wire;
 use support::broker::{self, Broker, Read};
 use support::settled::{self, TOPICS, driftline, printed};
-use support::stream::{Form, Stream};
+use support::stream::Stream;
 
 /// The last message of a topic that carries ranges with something in them, and those ranges.
 fn last_header(broker: &Broker, topic: &str) -> (Read, SummaryBatch, Vec<Progress>) {
@@ -39,9 +38,7 @@ fn last_header(broker: &Broker, topic: &str) -> (Read, SummaryBatch, Vec<Progres
 fn what_was_read_adds_up_and_what_was_tampered_with_is_named() {
     let broker = Broker::get();
     let app = broker::unique("verify");
-    let story = Stream::story(&app, Form::Json, broker::now_ms());
-    let bank = BankPlan { windows: 8, rows_per_window: 400, onset_window: 4, ..story.bank };
-    let stream = Stream { bank, ..story };
+    let stream = Stream::short(&app, 8, broker::now_ms());
     broker.create_topics(&TOPICS.map(|kind| stream.topic(kind)));
     let folder = tempfile::tempdir().expect("a folder");
     let config = folder.path().join("drift.yaml");

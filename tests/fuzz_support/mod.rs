@@ -12,14 +12,13 @@
 
 pub mod mutate;
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use crate::allocator::held_at_most;
 use mutate::Mutator;
 
 /// A run that nobody waits for ends after so many executions, or after so long.
@@ -33,31 +32,8 @@ const POOL_MAX: usize = 4_096;
 const HELD: usize = 48 << 20;
 const HELD_PER_BYTE: usize = 1 << 10;
 
-static LIVE: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
 /// Targets run one at a time, as they share the counters.
 static ALONE: Mutex<()> = Mutex::new(());
-
-struct Measuring;
-
-#[global_allocator]
-static ALLOCATOR: Measuring = Measuring;
-
-// SAFETY: every call goes to the system's allocator as it came.
-unsafe impl GlobalAlloc for Measuring {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let live = LIVE.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
-        PEAK.fetch_max(live, Ordering::Relaxed);
-        // SAFETY: as promised by the caller.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        LIVE.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: as promised by the caller.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
 
 /// What a target says of an input: the same words for the same kind of answer.
 pub type Said = String;
@@ -144,10 +120,8 @@ fn check(name: &str, seed: u64, input: &[u8], target: &impl Fn(&[u8]) -> Said) -
 }
 
 fn run(input: &[u8], target: &impl Fn(&[u8]) -> Said) -> Result<Said, String> {
-    let before = LIVE.load(Ordering::Relaxed);
-    PEAK.store(before, Ordering::Relaxed);
-    let said = catch_unwind(AssertUnwindSafe(|| target(input)));
-    let held = PEAK.load(Ordering::Relaxed).saturating_sub(before);
+    let work = || catch_unwind(AssertUnwindSafe(|| target(input)));
+    let (held, said) = held_at_most(work);
     match said {
         Err(_) => Err("a panic".to_owned()),
         Ok(_) if held > HELD + HELD_PER_BYTE * input.len() => {

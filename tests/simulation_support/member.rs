@@ -200,3 +200,50 @@ fn place_of(route: Route) -> Place {
         Route::Quarantine => ("quarantine", 0),
     }
 }
+
+/// A process of one stage: all of them answer their group and end a turn alike.
+pub trait Instance {
+    /// Its place in its group.
+    fn member(&mut self) -> &mut Member;
+    /// Drops all that was not committed, and what is held.
+    fn forget(&mut self);
+    /// Takes up what is assigned; `false` where that has to wait.
+    fn restore(&mut self, context: &mut Context<'_>) -> bool;
+    /// Reads; whether anything moved, and whether a commit is due.
+    fn work(&mut self, context: &mut Context<'_>) -> (bool, bool);
+    /// Commits what was read.
+    fn commit(&mut self, context: &mut Context<'_>) -> Ended;
+
+    /// One turn of its loop.
+    fn turn(&mut self, context: &mut Context<'_>) -> Turn {
+        let call = if context.unaware { Call::Work } else { self.member().look(context.broker) };
+        match call {
+            Call::Wait => return Turn::Idle,
+            Call::Take => self.forget(),
+            Call::GiveUp { lost } => {
+                if !lost && self.member().restored && self.commit(context) == Ended::Crashed {
+                    return Turn::Crashed;
+                }
+                self.forget();
+                self.member().join_again(context.broker);
+                return Turn::Moved;
+            }
+            Call::Work => {}
+        }
+        if !self.member().restored && !self.restore(context) {
+            return Turn::Idle;
+        }
+        let (moved, due) = self.work(context);
+        if !due {
+            return if moved { Turn::Moved } else { Turn::Idle };
+        }
+        match self.commit(context) {
+            Ended::Crashed => Turn::Crashed,
+            Ended::Rewound => {
+                self.forget();
+                Turn::Moved
+            }
+            Ended::Committed => Turn::Moved,
+        }
+    }
+}

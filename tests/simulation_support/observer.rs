@@ -10,7 +10,7 @@ use driftline::event::wire;
 use driftline::observe::{Observe, Taken};
 
 use super::broker::{Broker, Place};
-use super::member::{Call, Context, Ended, Member, Turn};
+use super::member::{Context, Ended, Instance, Member};
 
 /// Longest time between two commits.
 const INTERVAL_MS: u64 = 24_000;
@@ -43,70 +43,6 @@ impl Observer {
 
     pub fn leave(&self, broker: &mut Broker) {
         self.member.leave(broker);
-    }
-
-    pub fn turn(&mut self, context: &mut Context<'_>) -> Turn {
-        let call = if context.unaware { Call::Work } else { self.member.look(context.broker) };
-        match call {
-            Call::Wait => return Turn::Idle,
-            Call::Take => self.forget(),
-            Call::GiveUp { lost } => {
-                if !lost && self.member.restored && self.commit(context) == Ended::Crashed {
-                    return Turn::Crashed;
-                }
-                self.forget();
-                self.member.join_again(context.broker);
-                return Turn::Moved;
-            }
-            Call::Work => {}
-        }
-        if !self.member.restored && !self.restore(context) {
-            return Turn::Idle;
-        }
-        let some = 1 + (context.random.bits() % 3) as usize;
-        let mut moved = false;
-        if context.thorough || context.random.one_in(3) {
-            let most = if context.thorough { usize::MAX } else { some };
-            moved |= self.follow_layouts(context.broker, most);
-        }
-        moved |= self.read(context);
-        if self.commit_is_due(context, moved) {
-            return match self.commit(context) {
-                Ended::Crashed => Turn::Crashed,
-                Ended::Rewound => {
-                    self.forget();
-                    Turn::Moved
-                }
-                Ended::Committed => Turn::Moved,
-            };
-        }
-        if moved { Turn::Moved } else { Turn::Idle }
-    }
-
-    fn forget(&mut self) {
-        self.observe.rewind();
-        self.next.clear();
-        self.out.clear();
-        self.member.restored = false;
-    }
-
-    fn restore(&mut self, context: &mut Context<'_>) -> bool {
-        let mut starts = Vec::new();
-        for place in &self.member.assigned {
-            let Ok(committed) = context.broker.committed(self.member.group(), *place) else {
-                return false;
-            };
-            starts.push((*place, committed.unwrap_or((0, String::new()))));
-        }
-        self.forget();
-        for (place, (next, metadata)) in starts {
-            let count = context.sources.partitions(place.0);
-            self.observe.assign(place.0, place.1, count, next, &metadata);
-            self.next.insert(place, next);
-        }
-        self.commit_at_ms = context.broker.now_ms();
-        self.member.restored = true;
-        true
     }
 
     fn follow_layouts(&mut self, broker: &Broker, most: usize) -> bool {
@@ -159,6 +95,49 @@ impl Observer {
             return moved || self.observe.has_news() || context.even_empty;
         }
         context.broker.now_ms() >= self.commit_at_ms || self.observe.urgent()
+    }
+}
+
+impl Instance for Observer {
+    fn member(&mut self) -> &mut Member {
+        &mut self.member
+    }
+
+    fn forget(&mut self) {
+        self.observe.rewind();
+        self.next.clear();
+        self.out.clear();
+        self.member.restored = false;
+    }
+
+    fn restore(&mut self, context: &mut Context<'_>) -> bool {
+        let mut starts = Vec::new();
+        for place in &self.member.assigned {
+            let Ok(committed) = context.broker.committed(self.member.group(), *place) else {
+                return false;
+            };
+            starts.push((*place, committed.unwrap_or((0, String::new()))));
+        }
+        self.forget();
+        for (place, (next, metadata)) in starts {
+            let count = context.sources.partitions(place.0);
+            self.observe.assign(place.0, place.1, count, next, &metadata);
+            self.next.insert(place, next);
+        }
+        self.commit_at_ms = context.broker.now_ms();
+        self.member.restored = true;
+        true
+    }
+
+    fn work(&mut self, context: &mut Context<'_>) -> (bool, bool) {
+        let some = 1 + (context.random.bits() % 3) as usize;
+        let mut moved = false;
+        if context.thorough || context.random.one_in(3) {
+            let most = if context.thorough { usize::MAX } else { some };
+            moved |= self.follow_layouts(context.broker, most);
+        }
+        moved |= self.read(context);
+        (moved, self.commit_is_due(context, moved))
     }
 
     /// Commits what was read; with nothing read, the news that nothing was.

@@ -7,7 +7,7 @@ use driftline::event::route::Outbox;
 use driftline::stage::{Incoming, Restart, Stage};
 
 use super::broker::{Broker, Place, Stored};
-use super::member::{Call, Context, Ended, Member, Turn};
+use super::member::{Context, Ended, Instance, Member};
 
 /// Key of the record that holds a checkpoint's input offset.
 const CHECKPOINT_KEY: &[u8] = b"__checkpoint";
@@ -65,46 +65,6 @@ impl<S: Stage> Worker<S> {
         self.member.leave(broker);
     }
 
-    pub fn turn(&mut self, context: &mut Context<'_>) -> Turn {
-        let call = if context.unaware { Call::Work } else { self.member.look(context.broker) };
-        match call {
-            Call::Wait => return Turn::Idle,
-            Call::Take => self.forget(),
-            Call::GiveUp { lost } => {
-                if !lost && self.member.restored && self.commit(context) == Ended::Crashed {
-                    return Turn::Crashed;
-                }
-                self.forget();
-                self.member.join_again(context.broker);
-                return Turn::Moved;
-            }
-            Call::Work => {}
-        }
-        if !self.member.restored && !self.restore(context) {
-            return Turn::Idle;
-        }
-        let moved = self.read(context);
-        let dirty = self.held.values().any(|held| held.next > held.committed);
-        let due = context.thorough || context.broker.now_ms() >= self.commit_at_ms;
-        if dirty && due {
-            return match self.commit(context) {
-                Ended::Crashed => Turn::Crashed,
-                Ended::Rewound => {
-                    self.forget();
-                    Turn::Moved
-                }
-                Ended::Committed => Turn::Moved,
-            };
-        }
-        if moved { Turn::Moved } else { Turn::Idle }
-    }
-
-    fn forget(&mut self) {
-        self.held.clear();
-        self.out.clear();
-        self.member.restored = false;
-    }
-
     fn read(&mut self, context: &mut Context<'_>) -> bool {
         let mut moved = false;
         for (partition, held) in &mut self.held {
@@ -123,19 +83,6 @@ impl<S: Stage> Worker<S> {
             }
         }
         moved
-    }
-
-    fn restore(&mut self, context: &mut Context<'_>) -> bool {
-        self.forget();
-        for (_, partition) in self.member.assigned.clone() {
-            let Some(held) = self.restored(partition, context) else {
-                self.held.clear();
-                return false;
-            };
-            self.held.insert(partition, held);
-        }
-        self.member.restored = true;
-        true
     }
 
     /// A partition as its last commit left it; `None` while that cannot be read.
@@ -194,6 +141,38 @@ impl<S: Stage> Worker<S> {
             stage.restore(&key, &value).expect("its own entries");
         }
         Some(checkpoint)
+    }
+}
+
+impl<S: Stage> Instance for Worker<S> {
+    fn member(&mut self) -> &mut Member {
+        &mut self.member
+    }
+
+    fn forget(&mut self) {
+        self.held.clear();
+        self.out.clear();
+        self.member.restored = false;
+    }
+
+    fn restore(&mut self, context: &mut Context<'_>) -> bool {
+        self.forget();
+        for (_, partition) in self.member.assigned.clone() {
+            let Some(held) = self.restored(partition, context) else {
+                self.held.clear();
+                return false;
+            };
+            self.held.insert(partition, held);
+        }
+        self.member.restored = true;
+        true
+    }
+
+    fn work(&mut self, context: &mut Context<'_>) -> (bool, bool) {
+        let moved = self.read(context);
+        let dirty = self.held.values().any(|held| held.next > held.committed);
+        let due = context.thorough || context.broker.now_ms() >= self.commit_at_ms;
+        (moved, dirty && due)
     }
 
     fn commit(&mut self, context: &mut Context<'_>) -> Ended {

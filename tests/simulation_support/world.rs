@@ -9,7 +9,7 @@ use driftline::decide::Decide;
 use driftline::join::Join;
 
 use super::broker::{Broker, Flaws, Given, Place};
-use super::member::{Context, Fate, Turn};
+use super::member::{Context, Fate, Instance, Turn};
 use super::observer::Observer;
 use super::source::{HOLD_MS, Row, SOURCES, START, Source};
 use super::worker::Worker;

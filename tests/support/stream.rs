@@ -62,6 +62,14 @@ impl Stream {
         Stream { app: app.to_owned(), bank, form, stronger: None }
     }
 
+    /// So many windows of few records in JSON, with version 13 from the middle on.
+    pub fn short(app: &str, windows: u32, now_ms: i64) -> Stream {
+        let story = Stream::story(app, Form::Json, now_ms);
+        let onset_window = windows / 2;
+        let bank = BankPlan { windows, rows_per_window: 400, onset_window, ..story.bank };
+        Stream { bank, ..story }
+    }
+
     /// Name of a topic of this run.
     pub fn topic(&self, kind: TopicKind) -> String {
         format!("{}-{}", self.app, kind.name())
