@@ -109,7 +109,8 @@
 //!    `a_partition_that_holds_the_oldest_window_open_is_never_ahead`,
 //!    `a_partition_far_ahead_waits_and_the_slowest_never_does`,
 //!    `everything_is_read_and_nobody_runs_far_ahead`,
-//!    `past_and_future_touch_neither_watermark_nor_summary`.
+//!    `past_and_future_touch_neither_watermark_nor_summary`,
+//!    `a_month_of_history_is_read_in_order_beside_the_present_and_asks_for_nothing`.
 //! 10. **Everything has a limit**, and reaching it is counted and does not bend a rate.
 //!     `cells_beyond_the_limit_go_to_the_others`,
 //!     `fields_beyond_the_limit_are_counted_as_unwatched`,
