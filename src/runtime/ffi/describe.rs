@@ -49,6 +49,8 @@ pub(in crate::runtime) struct Described {
     pub error: Option<RDKafkaErrorCode>,
     /// Of a topic.
     pub partitions: usize,
+    /// Of a topic, where the cluster gives topics ids.
+    pub id: Option<String>,
     /// `None` where the cluster does not tell.
     pub allowed: Option<Vec<Operation>>,
 }
@@ -141,6 +143,7 @@ unsafe fn topics_of(event: *mut sys::rd_kafka_event_t) -> Vec<Described> {
                 name: text(sys::rd_kafka_TopicDescription_name(topic)),
                 error: code(sys::rd_kafka_TopicDescription_error(topic)),
                 partitions,
+                id: id_of(sys::rd_kafka_TopicDescription_topic_id(topic)),
                 allowed: operations_of(allowed, operations),
             }
         };
@@ -166,10 +169,25 @@ unsafe fn groups_of(event: *mut sys::rd_kafka_event_t) -> Vec<Described> {
                 name: text(sys::rd_kafka_ConsumerGroupDescription_group_id(group)),
                 error: code(sys::rd_kafka_ConsumerGroupDescription_error(group)),
                 partitions: 0,
+                id: None,
                 allowed: operations_of(allowed, operations),
             }
         };
         (0..count).map(one).collect()
+    }
+}
+
+/// # Safety
+/// A live id, or null.
+unsafe fn id_of(id: *const sys::rd_kafka_Uuid_t) -> Option<String> {
+    if id.is_null() {
+        return None;
+    }
+    // SAFETY: the id is live, and its text lives as long as it does.
+    unsafe {
+        let bits = sys::rd_kafka_Uuid_most_significant_bits(id)
+            | sys::rd_kafka_Uuid_least_significant_bits(id);
+        (bits != 0).then(|| text(sys::rd_kafka_Uuid_base64str(id)))
     }
 }
 
