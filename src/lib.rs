@@ -82,7 +82,8 @@
 //!    `every_input_counts_once_under_kill_9`, `a_fenced_producer_is_replaced_and_nothing_is_lost`,
 //!    `each_record_is_driven_in_once_as_it_was_however_often_it_is_asked_for`,
 //!    `under_faults_at_random_it_loses_nothing_doubles_nothing_and_says_the_same`,
-//!    `each_answer_of_kafka_ends_committed_or_recovered_and_none_spins`.
+//!    `each_answer_of_kafka_ends_committed_or_recovered_and_none_spins`,
+//!    `each_record_is_driven_in_once_however_often_it_is_killed`.
 //! 6. **The ledger is checked and never trusted to filter.** Ranges of a source partition follow
 //!    each other without gap or overlap; where they do not, it is an incident, and going back in
 //!    time, or on without what is gone, is a verb that starts a new epoch.
