@@ -136,7 +136,7 @@ pub fn run(
     if settings.commit == Commit::Transactional {
         check_rights(&deployment.kafka, &setup.rights).map_err(RunError::from)?;
         let sources = Observe::new(Arc::clone(plan)).topics();
-        check_neighbours(&deployment.kafka, &deployment.app, &sources, shutdown)?;
+        check_neighbours(&deployment.kafka, &deployment.app, &sources)?;
         let specs = TopicNames::new(&deployment.app, &deployment.topics).specs(plan);
         let made = ensure_topics(&deployment.kafka, &specs, &sources).map_err(RunError::from)?;
         if !made.is_empty() {

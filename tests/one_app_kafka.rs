@@ -51,7 +51,7 @@ fn a_second_deployment_with_the_same_app_is_refused_and_both_are_named() {
     assert_eq!(status.code(), Some(78), "{}", second.tail());
     let log = second.log();
     let says = |text: &str| assert!(log.contains(text), "{text}\n{}", second.tail());
-    says(&format!("app {app} is in use by another deployment: {app}.observe.0"));
+    says(&format!("app {app} is in use by another deployment: the group of {app}.observe.0"));
     topics.iter().for_each(|topic| says(topic));
     says(&format!("this configuration reads {payments}"));
     assert!(first.is_alive(), "{}", first.tail());

@@ -41,14 +41,14 @@ pub enum RunError {
     },
     /// The app's groups have members of another deployment.
     #[error(
-        "app {app} is in use by another deployment: {member} at {host} reads {theirs}, and this \
-         configuration reads {ours}: give one of the two an app of its own, or stop the other \
-         first where this one is to follow it"
+        "app {app} is in use by another deployment: the group of {member} at {host} reads \
+         {theirs}, and this configuration reads {ours}: give one of the two an app of its own, or \
+         stop the other first where this one is to follow it"
     )]
     OtherDeployment {
         /// Prefix of both.
         app: String,
-        /// Member id of the other, which begins with its static id.
+        /// Id of a member of the other, which begins with its static id.
         member: String,
         /// Where it runs.
         host: String,
