@@ -121,6 +121,17 @@ impl Broker {
         }
     }
 
+    /// Deletes all records of a partition before an offset, as retention does.
+    pub fn delete_before(&self, topic: &str, partition: i32, offset: i64) {
+        let admin: AdminClient<DefaultClientContext> = self.client().create().expect("a client");
+        let options = AdminOptions::new().operation_timeout(Some(CALL));
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, partition, Offset::Offset(offset)).expect("an offset");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let done = runtime.expect("a runtime").block_on(admin.delete_records(&list, &options));
+        done.expect("the broker answers");
+    }
+
     /// Whether a topic exists.
     pub fn has_topic(&self, name: &str) -> bool {
         let consumer: BaseConsumer = self.client().create().expect("a consumer");
