@@ -116,6 +116,7 @@ pub(crate) fn plan() -> Plan {
             cells_per_window: 64,
             fields_per_dataset: 256,
             versions_per_dataset: 64,
+            items_per_record: 64,
             text_bytes: 256,
             record_bytes: 1 << 20,
             depth: 32,

@@ -56,6 +56,10 @@ pub(super) struct Dataset {
     pub(super) unwatched: u64,
     /// Records since the last commit whose time is most likely in another unit.
     pub(super) other_units: u64,
+    /// Items beyond the limit since the last commit.
+    pub(super) items_left_out: u64,
+    /// Fields of items by their slot.
+    items_at: Vec<Option<u32>>,
     bounds: Bounds,
     key: Option<ValuesKey>,
 }
@@ -79,6 +83,8 @@ pub(super) struct Field {
     pub(super) sampler: Sampler,
     /// How its categories are told apart.
     pub(super) naming: Naming,
+    /// Its values are those of items.
+    pub(super) of_items: bool,
     path_hash: u64,
     /// What configuration says; such a field is looked for in every record.
     plan: Option<FieldPlan>,
@@ -102,6 +108,18 @@ impl Field {
     /// Whether configuration says something about it.
     pub(super) fn is_named(&self) -> bool {
         self.plan.is_some()
+    }
+
+    /// The rule of its contract that a value breaks.
+    fn broken_by(&mut self, slot: &Slot<'_>) -> Option<Rule> {
+        self.plan.as_ref()?;
+        let mut buffer = TextBuffer::new();
+        let counted = self.classify(slot, &mut buffer);
+        match (&self.plan, counted) {
+            (None, _) => None,
+            (Some(_), Counted::Mismatch) => Some(Rule::Kind),
+            (Some(plan), counted) => contract::breach(counted, plan),
+        }
     }
 
     fn classify<'t>(&mut self, slot: &Slot<'t>, buffer: &'t mut TextBuffer) -> Counted<'t> {
@@ -145,6 +163,8 @@ impl Dataset {
             announced: BTreeSet::new(),
             unwatched: 0,
             other_units: 0,
+            items_left_out: 0,
+            items_at: Vec::new(),
             bounds: Bounds {
                 cells: limits.cells_per_window,
                 fields: limits.fields_per_dataset,
@@ -175,10 +195,17 @@ impl Dataset {
         self.layouts.add_field(path);
         let plan = self.plan.fields.named(path).cloned();
         let policy = plan.as_ref().map_or(ValuePolicy::Auto, |plan| plan.values);
+        let of_items = self.plan.fields.is_of_items(path);
+        if of_items {
+            let len = self.items_at.len().max(slot + 1);
+            self.items_at.resize(len, None);
+            self.items_at[slot] = u32::try_from(number).ok();
+        }
         let subject = Subject::Dataset(self.plan.name.clone()).to_string();
         self.fields.push(Field {
             path: path.to_owned(),
             slot,
+            of_items,
             sampler: Sampler::default(),
             path_hash: xxh3_64(path.as_bytes()),
             naming: Naming::new(policy, self.key.as_ref(), (&subject, path)),
@@ -212,17 +239,18 @@ impl Dataset {
         }
         for number in 0..self.fields.len() {
             let field = &mut self.fields[number];
-            if !field.is_named() {
+            if field.of_items {
                 continue;
             }
-            let mut buffer = TextBuffer::new();
-            let counted = field.classify(view.slot(field.slot), &mut buffer);
-            let rule = match (&field.plan, counted) {
-                (None, _) => None,
-                (Some(_), Counted::Mismatch) => Some(Rule::Kind),
-                (Some(plan), counted) => contract::breach(counted, plan),
-            };
-            if let Some(rule) = rule {
+            if let Some(rule) = field.broken_by(view.slot(field.slot)) {
+                return Some((&self.fields[number].path, rule));
+            }
+        }
+        for (slot, value) in view.items.values() {
+            let number = self.items_at.get(slot).copied().flatten().map(|number| number as usize);
+            if let Some(number) = number
+                && let Some(rule) = self.fields[number].broken_by(value)
+            {
                 return Some((&self.fields[number].path, rule));
             }
         }
@@ -246,10 +274,11 @@ impl Dataset {
         });
         let fields = self.fields.len();
         let mut buffer = TextBuffer::new();
-        let mut count = |number: usize, always: bool| {
+        let mut count = |number: usize, always: bool, item: Option<(usize, &Slot<'_>)>| {
             let field = &mut self.fields[number];
-            let slot = view.slot(field.slot);
-            if !always && matches!(slot, Slot::Absent) && !field.is_named() {
+            let slot = item.map_or_else(|| view.slot(field.slot), |(_, value)| value);
+            let is_absent = matches!(slot, Slot::Absent) && !field.is_named();
+            if !always && (is_absent || field.of_items) {
                 return;
             }
             let counted = field.classify(slot, &mut buffer);
@@ -261,6 +290,10 @@ impl Dataset {
             let layout = fitting(layout, number, field.kind);
             into.open(field.kind, layout);
             let sampled = sampled.map(|record| sampler::value_hash(record, field.path_hash));
+            let sampled = match (sampled, item) {
+                (Some(value), Some((nth, _))) => Some(sampler::value_hash(value, nth as u64)),
+                (sampled, _) => sampled,
+            };
             let sampled = sampled.filter(|hash| field.sampler.takes(*hash));
             let text_bytes = self.bounds.text_bytes;
             let hash = match counted {
@@ -275,9 +308,15 @@ impl Dataset {
             }
         };
         match counting.uses {
-            Some(uses) => uses.iter().for_each(|number| count(*number as usize, true)),
-            None => (0..fields).for_each(|number| count(number, false)),
+            Some(uses) => uses.iter().for_each(|number| count(*number as usize, true, None)),
+            None => (0..fields).for_each(|number| count(number, false, None)),
         }
+        for (nth, (slot, value)) in view.items.values().enumerate() {
+            if let Some(number) = self.items_at.get(slot).copied().flatten() {
+                count(number as usize, true, Some((nth, value)));
+            }
+        }
+        self.items_left_out += view.items.left_out();
     }
 
     /// Takes what assess says. From a new layout on, fields are counted as what it was learnt
@@ -299,6 +338,7 @@ impl Dataset {
         self.schemas.clear();
         self.announced.clear();
         self.other_units = 0;
+        self.items_left_out = 0;
         self.settle_names();
         self.fields.iter_mut().for_each(|field| field.sampler.forget());
     }
@@ -309,6 +349,7 @@ impl Dataset {
         self.schemas.clear();
         self.unwatched = 0;
         self.other_units = 0;
+        self.items_left_out = 0;
         self.layouts.prune();
         self.settle_names();
     }

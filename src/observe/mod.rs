@@ -27,6 +27,7 @@ mod engine;
 mod facts;
 mod framing;
 mod intern;
+mod items;
 mod json;
 mod layouts;
 mod model;
@@ -53,6 +54,7 @@ pub use avro::{
 };
 pub(crate) use avro::{full_name, qualified};
 pub use framing::{DecodeError, DecodeLimits, Framed, SCHEMA_HEADER, recycle};
+pub use items::{ItemPaths, Items};
 pub use json::JsonPlan;
 pub use partition::metadata;
 pub use quarantine::{OWN as QUARANTINE_HEADERS, REASONS};

@@ -127,6 +127,7 @@ pub fn plan() -> Plan {
             cells_per_window: 64,
             fields_per_dataset: 200,
             versions_per_dataset: 16,
+            items_per_record: 64,
             text_bytes: 256,
             record_bytes: 1 << 20,
             depth: 32,
