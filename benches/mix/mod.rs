@@ -115,7 +115,7 @@ pub(crate) fn plan() -> Plan {
             memory_bytes: 1 << 29,
             cells_per_window: 64,
             fields_per_dataset: 256,
-            versions_per_dataset: 64,
+            versions_per_dataset: 16,
             items_per_record: 64,
             text_bytes: 256,
             record_bytes: 1 << 20,

@@ -61,7 +61,8 @@ pub struct Limits {
     pub cells_per_window: usize,
     /// Fields watched of one dataset; more are not watched, and counted.
     pub fields_per_dataset: usize,
-    /// Schema versions held per dataset; the least recently met gives way.
+    /// Schema versions of a topic that plans are held for, and that plain JSON announces in a
+    /// window; the least recently met gives way.
     pub versions_per_dataset: usize,
     /// Items of an array or map that count of one record; more are left out, and counted.
     pub items_per_record: usize,

@@ -50,8 +50,7 @@ pub(super) struct Dataset {
     pub(super) versions: Interner,
     /// Schemas met for the first time since the last commit.
     pub(super) schemas: Vec<SchemaSeen>,
-    /// Configured versions of plain JSON announced by this process.
-    pub(super) announced: BTreeSet<String>,
+    announced: Announced,
     /// Paths found and not watched since the last commit.
     pub(super) unwatched: u64,
     /// Records since the last commit whose time is most likely in another unit.
@@ -70,6 +69,15 @@ struct Bounds {
     cells: usize,
     fields: usize,
     text_bytes: usize,
+    versions: usize,
+}
+
+/// Configured versions of plain JSON that this process has announced.
+#[derive(Debug, Default)]
+struct Announced {
+    versions: BTreeSet<String>,
+    /// Start of the newest window that one was announced in.
+    since: EventTime,
 }
 
 /// One watched field.
@@ -160,7 +168,7 @@ impl Dataset {
             producers: Interner::default(),
             versions: Interner::default(),
             schemas: Vec::new(),
-            announced: BTreeSet::new(),
+            announced: Announced::default(),
             unwatched: 0,
             other_units: 0,
             items_left_out: 0,
@@ -169,6 +177,7 @@ impl Dataset {
                 cells: limits.cells_per_window,
                 fields: limits.fields_per_dataset,
                 text_bytes: limits.text_bytes,
+                versions: limits.versions_per_dataset,
             },
         };
         let (FieldSelection::All(named) | FieldSelection::Only(named)) = &plan.fields;
@@ -336,7 +345,7 @@ impl Dataset {
     pub(super) fn drop_pending(&mut self) {
         self.cells.clear(self.bounds.cells);
         self.schemas.clear();
-        self.announced.clear();
+        self.announced.versions.clear();
         self.other_units = 0;
         self.items_left_out = 0;
         self.settle_names();
@@ -388,6 +397,24 @@ impl Dataset {
             };
             key.admission_rank()
         })
+    }
+
+    /// Whether a version of plain JSON is to be announced, which it then counts as. Ever new ones
+    /// do not all get a word, but those of a later window do again.
+    pub(super) fn announces(&mut self, version: &str, time: EventTime) -> bool {
+        let Announced { versions, since } = &mut self.announced;
+        if versions.contains(version) {
+            return false;
+        }
+        let window = self.plan.window.start_of(time);
+        if versions.len() >= self.bounds.versions {
+            if window <= *since {
+                return false;
+            }
+            versions.clear();
+        }
+        *since = window.max(*since);
+        versions.insert(version.to_owned())
     }
 
     /// Whether a record of this time lies too far ahead for its partition.

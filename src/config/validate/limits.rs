@@ -7,8 +7,9 @@ use crate::config::plan::Limits;
 
 const MEMORY: u64 = 512 << 20;
 const MEMORY_MIN: u64 = 64 << 20;
-/// Schemas in use at once are few; this leaves room for a topic that holds many kinds.
-const VERSIONS: usize = 64;
+/// Schemas in use at once are few. A topic that holds more kinds of record is read all the same,
+/// see `SCHEMAS_PER_PLAN` in observe.
+const VERSIONS: usize = 16;
 /// Most orders have fewer lines; one record of very many does not become a window's majority.
 const ITEMS: usize = 64;
 /// A code or a name is shorter; longer text is prose, and its prefix tells enough.
