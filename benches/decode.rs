@@ -11,7 +11,7 @@ use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::types::Value;
 use apache_avro::writer::datum::GenericDatumWriter;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use driftline::observe::{AvroPlan, DecodeLimits, JsonPlan, Slot, recycle};
+use driftline::observe::{AvroPlan, DecodeLimits, ItemPaths, JsonPlan, Slot, recycle};
 
 const LIMITS: DecodeLimits = DecodeLimits { depth: 32, text_bytes: 256, paths: 1_000 };
 
@@ -81,10 +81,14 @@ fn avro(criterion: &mut Criterion) {
         (0..RECORDS).map(|index| writer.write_value_to_vec(value(index)).unwrap()).collect();
     let plan_of = |watched: usize| {
         let mut next = 0;
-        AvroPlan::compile(&schema, &mut |_| {
-            next += 1;
-            (next <= watched).then_some(next - 1)
-        })
+        AvroPlan::compile(
+            &schema,
+            &mut |_| {
+                next += 1;
+                (next <= watched).then_some(next - 1)
+            },
+            &ItemPaths::default(),
+        )
         .unwrap()
     };
     let mut group = criterion.benchmark_group("avro");

@@ -148,11 +148,10 @@
 //! - **Async on the record path.** A loop is a thread; tokio is for HTTP, signals and the registry.
 //! - **Retraining or blocking anything.** Driftline asks, and services or people act.
 //!
-//! Not there yet, each with a room to go to: segments, items of arrays and maps, versions of plain
-//! JSON by its shape ([`observe`]); seasons,
-//! distinct counts and early contrasts before a window closes ([`assess`], [`sketch`]); model
-//! versions, thresholds and label pipelines as causes, gates, a policy language ([`decide`]);
-//! lineage events ([`publish`]); pages ([`serve`]).
+//! Not there yet, each with a room to go to: segments, versions of plain JSON by its shape
+//! ([`observe`]); seasons, distinct counts and early contrasts before a window closes ([`assess`],
+//! [`sketch`]); model versions, thresholds and label pipelines as causes, gates, a policy language
+//! ([`decide`]); lineage events ([`publish`]); pages ([`serve`]).
 //!
 //! # Where the code departs from the first design
 //!
@@ -185,10 +184,16 @@
 //! - Partitions are paced against each other within one instance of observe, not across instances.
 //! - Without a key of values, what a field has beyond 64 of them is not hashed but left out: an
 //!   unkeyed hash can be guessed, and a key made up by a process would differ from the next one's.
-//! - Plain JSON without a configured version has the version `none`. The paths that nearly all rows
-//!   have depend on which rows were read, and instances of observe share no memory: a version by
-//!   shape would have to be learnt by assess and sent out like a layout, or the same record would
-//!   have two versions.
+//! - Plain JSON without a configured version has the version `none`. What 99 % of sampled rows
+//!   have is a property of the rows sampled, not of a record. Instances of observe share no memory,
+//!   so assess would have to learn it and send it out like a layout; learnt once, it cannot see the
+//!   change it is for, as a record with a new key still has all the old ones; learnt again and
+//!   again, it renames records that did not change whenever a share passes the mark. Naming a
+//!   record by what it has beyond the keys known to come and go would be the same everywhere, but
+//!   makes a version of each optional key not sampled, and of each set of them: 16 names would be
+//!   gone in a minute, and each is told as a change of schema. What shape can say without a name is
+//!   said: a field that goes missing, that turns null or that changes its type has a share that is
+//!   tested, and `schema_version` takes any header or field that tells versions apart.
 //! - "There is no such schema" is believed after a wait of 10 s, once in ten minutes and partition,
 //!   and after eight such names without asking: a record of a new schema among them can be set
 //!   aside, and driven in again.

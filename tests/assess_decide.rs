@@ -8,7 +8,8 @@ mod support;
 use std::collections::BTreeMap;
 
 use driftline::event::public::EventData;
-use support::summaries::{Bank, Change, Said};
+use support::stages::Said;
+use support::summaries::{Bank, Change};
 
 fn types(said: &Said) -> BTreeMap<String, usize> {
     let mut types = BTreeMap::new();

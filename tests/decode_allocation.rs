@@ -5,7 +5,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use driftline::observe::{AvroPlan, DecodeLimits, JsonPlan, Slot};
+use driftline::observe::{AvroPlan, DecodeLimits, ItemPaths, Items, JsonPlan, Slot, parse_schema};
 
 const LIMITS: DecodeLimits = DecodeLimits { depth: 64, text_bytes: 256, paths: 100 };
 
@@ -93,5 +93,48 @@ fn json_allocates_nothing_once_its_paths_are_met() {
     };
     record();
 
+    assert_eq!(allocated(record), 0);
+}
+
+#[test]
+fn items_allocate_nothing_once_their_like_was_met() {
+    let paths = ["a[]", "a[].x"];
+    let mut watch = ItemPaths::default();
+    let mut json = JsonPlan::new();
+    for (slot, path) in paths.iter().enumerate() {
+        assert!(watch.name(path, slot) && json.name(path, slot));
+    }
+    let schema = r#"{"type": "record", "name": "R", "fields": [{"name": "a", "type":
+        {"type": "array", "items": ["string", "null"]}}]}"#;
+    let schema = parse_schema(schema).expect("a valid schema");
+    let avro = AvroPlan::compile(&schema, &mut |_| None, &watch).expect("compiled");
+    let text = br#"{"a": ["\u00e9", {"x": 5, "y": 6}, null], "b": 1}"#;
+    let mut kept = Items::new(8);
+    let mut record = || {
+        for _ in 0..2 {
+            let mut items = std::mem::replace(&mut kept, Items::new(1)).recycle();
+            let mut slots = [Slot::Absent; 2];
+            let body = b"\x04\0\x02x\x02\0";
+            assert_eq!(avro.decode_with_items(body, &LIMITS, &mut slots, &mut items), Ok(()));
+            assert_eq!(items.values().count(), 4);
+            kept = items.recycle();
+        }
+    };
+    record();
+    assert_eq!(allocated(record), 0);
+
+    let mut kept = Items::new(8);
+    let mut empty = Vec::new();
+    let mut record = || {
+        let mut items = std::mem::replace(&mut kept, Items::new(1)).recycle();
+        let mut slots = driftline::observe::recycle(std::mem::take(&mut empty));
+        slots.resize(2, Slot::Absent);
+        let out = (&mut slots, &mut items);
+        assert_eq!(json.decode_with_items(text, &LIMITS, &mut |_, _| None, out), Ok(()));
+        assert_eq!(items.values().count(), 6);
+        empty = driftline::observe::recycle(slots);
+        kept = items.recycle();
+    };
+    record();
     assert_eq!(allocated(record), 0);
 }

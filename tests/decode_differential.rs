@@ -2,240 +2,20 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use std::fmt::Write as _;
+mod decode_support;
 
-use apache_avro::Schema;
+use std::collections::BTreeMap;
+
 use apache_avro::types::Value;
-use apache_avro::writer::datum::GenericDatumWriter;
-use driftline::observe::{AvroPlan, DecodeError, DecodeLimits, FoundKind, Slot};
+use decode_support::{Kind, kind, schema_of, written};
+use driftline::event::path::items;
+use driftline::observe::{
+    AvroPlan, DecodeError, DecodeLimits, FoundKind, ItemPaths, Items, Slot, parse_schema,
+};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 const LIMITS: DecodeLimits = DecodeLimits { depth: 64, text_bytes: 1 << 20, paths: 0 };
-
-/// Base type, logical type.
-type Clock = (&'static str, &'static str);
-
-const CLOCKS: [Clock; 9] = [
-    ("int", "date"),
-    ("int", "time-millis"),
-    ("long", "time-micros"),
-    ("long", "timestamp-millis"),
-    ("long", "timestamp-micros"),
-    ("long", "timestamp-nanos"),
-    ("long", "local-timestamp-millis"),
-    ("long", "local-timestamp-micros"),
-    ("long", "local-timestamp-nanos"),
-];
-
-/// A type to make a schema and values of.
-#[derive(Clone, Debug)]
-enum Kind {
-    Plain(&'static str),
-    Uuid,
-    Fixed(usize),
-    Enum(usize),
-    Decimal(u32),
-    FixedDecimal(usize, u32),
-    Time(Clock),
-    Array(Box<Kind>),
-    Map(Box<Kind>),
-    Record(Vec<Kind>),
-    /// And whether null comes first.
-    Nullable(Box<Kind>, bool),
-    /// Null, long, text and two records.
-    Union(Vec<Kind>, Vec<Kind>),
-}
-
-fn leaf() -> impl Strategy<Value = Kind> {
-    let plain = [
-        "null", "boolean", "int", "long", "float", "double", "double", "string", "string", "bytes",
-    ];
-    prop_oneof![
-        10 => prop::sample::select(plain.to_vec()).prop_map(Kind::Plain),
-        1 => Just(Kind::Uuid),
-        1 => (1_usize..20).prop_map(Kind::Fixed),
-        2 => (1_usize..5).prop_map(Kind::Enum),
-        1 => (0_u32..9).prop_map(Kind::Decimal),
-        1 => (4_usize..24, 0_u32..9).prop_map(|(size, scale)| Kind::FixedDecimal(size, scale)),
-        3 => prop::sample::select(CLOCKS.to_vec()).prop_map(Kind::Time),
-    ]
-}
-
-fn kind() -> impl Strategy<Value = Kind> {
-    leaf().prop_recursive(4, 24, 6, |inside| {
-        let nullable = inside.clone().prop_filter("no union lies in a union", |kind| {
-            !matches!(kind, Kind::Nullable(..) | Kind::Union(..) | Kind::Plain("null"))
-        });
-        prop_oneof![
-            2 => inside.clone().prop_map(|kind| Kind::Array(Box::new(kind))),
-            1 => inside.clone().prop_map(|kind| Kind::Map(Box::new(kind))),
-            3 => vec(inside.clone(), 0..6).prop_map(Kind::Record),
-            4 => (nullable, any::<bool>())
-                .prop_map(|(kind, null_first)| Kind::Nullable(Box::new(kind), null_first)),
-            1 => (vec(inside.clone(), 0..3), vec(inside, 0..3))
-                .prop_map(|(one, other)| Kind::Union(one, other)),
-        ]
-    })
-}
-
-/// Writes a kind as schema JSON; `count` makes names of types unique.
-fn schema_of(kind: &Kind, count: &mut usize) -> String {
-    *count += 1;
-    let name = format!("N{count}");
-    match kind {
-        Kind::Plain(name) => format!(r#""{name}""#),
-        Kind::Uuid => r#"{"type":"string","logicalType":"uuid"}"#.into(),
-        Kind::Fixed(size) => format!(r#"{{"type":"fixed","name":"{name}","size":{size}}}"#),
-        Kind::Enum(len) => {
-            let symbols: Vec<_> = (0..*len).map(|index| format!(r#""S{index}""#)).collect();
-            format!(r#"{{"type":"enum","name":"{name}","symbols":[{}]}}"#, symbols.join(","))
-        }
-        Kind::Decimal(scale) => {
-            format!(r#"{{"type":"bytes","logicalType":"decimal","precision":38,"scale":{scale}}}"#)
-        }
-        Kind::FixedDecimal(size, scale) => format!(
-            r#"{{"type":"fixed","name":"{name}","size":{size},
-                "logicalType":"decimal","precision":9,"scale":{scale}}}"#
-        ),
-        Kind::Time((base, logical)) => {
-            format!(r#"{{"type":"{base}","logicalType":"{logical}"}}"#)
-        }
-        Kind::Array(items) => format!(r#"{{"type":"array","items":{}}}"#, schema_of(items, count)),
-        Kind::Map(values) => format!(r#"{{"type":"map","values":{}}}"#, schema_of(values, count)),
-        Kind::Record(fields) => record_schema(&name, fields, count),
-        Kind::Nullable(inside, true) => format!(r#"["null",{}]"#, schema_of(inside, count)),
-        Kind::Nullable(inside, false) => format!(r#"[{},"null"]"#, schema_of(inside, count)),
-        Kind::Union(one, other) => format!(
-            r#"["null","long","string",{},{}]"#,
-            record_schema(&format!("{name}a"), one, count),
-            record_schema(&format!("{name}b"), other, count)
-        ),
-    }
-}
-
-fn record_schema(name: &str, fields: &[Kind], count: &mut usize) -> String {
-    let mut inside = String::new();
-    for (index, kind) in fields.iter().enumerate() {
-        let comma = if index == 0 { "" } else { "," };
-        let schema = schema_of(kind, count);
-        write!(inside, r#"{comma}{{"name":"f{index}","type":{schema}}}"#).unwrap();
-    }
-    format!(r#"{{"type":"record","name":"{name}","fields":[{inside}]}}"#)
-}
-
-/// Numbers out of one seed (splitmix64).
-struct Numbers(u64);
-
-impl Numbers {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, limit: usize) -> usize {
-        (self.next() % limit as u64) as usize
-    }
-
-    /// Of any magnitude.
-    fn long(&mut self) -> i64 {
-        let shift = self.below(64);
-        self.next().cast_signed() >> shift
-    }
-
-    fn bytes(&mut self, len: usize) -> Vec<u8> {
-        (0..len).map(|_| self.next() as u8).collect()
-    }
-
-    fn text(&mut self) -> String {
-        let alphabet = ['a', 'Z', '0', '"', '\\', '\n', 'é', '€', '😀'];
-        (0..self.below(12)).map(|_| alphabet[self.below(alphabet.len())]).collect()
-    }
-}
-
-fn value_of(kind: &Kind, numbers: &mut Numbers) -> Value {
-    match kind {
-        Kind::Plain(name) => plain_value(name, numbers),
-        Kind::Uuid => {
-            let hex: String = numbers.bytes(16).iter().map(|byte| format!("{byte:02x}")).collect();
-            Value::Uuid(hex.parse().unwrap())
-        }
-        Kind::Fixed(size) => Value::Fixed(*size, numbers.bytes(*size)),
-        Kind::Enum(len) => {
-            let index = numbers.below(*len);
-            Value::Enum(index as u32, format!("S{index}"))
-        }
-        Kind::Decimal(_) => Value::Decimal(numbers.long().to_be_bytes().into()),
-        Kind::FixedDecimal(size, _) => {
-            let number = numbers.long() as i32;
-            let mut bytes = vec![if number < 0 { 0xff } else { 0 }; size - 4];
-            bytes.extend(number.to_be_bytes());
-            Value::Decimal(bytes.into())
-        }
-        Kind::Time((_, logical)) => time_value(logical, numbers.long()),
-        Kind::Array(items) => {
-            Value::Array((0..numbers.below(4)).map(|_| value_of(items, numbers)).collect())
-        }
-        Kind::Map(values) => Value::Map(
-            (0..numbers.below(4))
-                .map(|index| (format!("k{index}"), value_of(values, numbers)))
-                .collect(),
-        ),
-        Kind::Record(fields) => record_value(fields, numbers),
-        Kind::Nullable(inside, null_first) => match numbers.below(3) {
-            0 => Value::Union(u32::from(!null_first), Box::new(Value::Null)),
-            _ => Value::Union(u32::from(*null_first), Box::new(value_of(inside, numbers))),
-        },
-        Kind::Union(one, other) => {
-            let branch = numbers.below(5);
-            let value = match branch {
-                0 => Value::Null,
-                1 => Value::Long(numbers.long()),
-                2 => Value::String(numbers.text()),
-                3 => record_value(one, numbers),
-                _ => record_value(other, numbers),
-            };
-            Value::Union(branch as u32, Box::new(value))
-        }
-    }
-}
-
-fn plain_value(name: &str, numbers: &mut Numbers) -> Value {
-    match name {
-        "null" => Value::Null,
-        "boolean" => Value::Boolean(numbers.below(2) == 1),
-        "int" => Value::Int(numbers.long() as i32),
-        "long" => Value::Long(numbers.long()),
-        "float" => Value::Float(numbers.long() as f32 / 64.0),
-        "double" => Value::Double(f64::from_bits(numbers.next())),
-        "string" => Value::String(numbers.text()),
-        _ => {
-            let len = numbers.below(20);
-            Value::Bytes(numbers.bytes(len))
-        }
-    }
-}
-
-fn time_value(logical: &str, count: i64) -> Value {
-    match logical {
-        "date" => Value::Date(count as i32),
-        "time-millis" => Value::TimeMillis(count as i32),
-        "time-micros" => Value::TimeMicros(count),
-        "timestamp-millis" => Value::TimestampMillis(count),
-        "timestamp-micros" => Value::TimestampMicros(count),
-        "timestamp-nanos" => Value::TimestampNanos(count),
-        "local-timestamp-millis" => Value::LocalTimestampMillis(count),
-        "local-timestamp-micros" => Value::LocalTimestampMicros(count),
-        _ => Value::LocalTimestampNanos(count),
-    }
-}
-
-fn record_value(fields: &[Kind], numbers: &mut Numbers) -> Value {
-    let named = fields.iter().enumerate();
-    Value::Record(named.map(|(at, kind)| (format!("f{at}"), value_of(kind, numbers))).collect())
-}
 
 /// What is expected in a slot; it owns what it says.
 type Check = Box<dyn Fn(Slot<'_>) -> bool>;
@@ -244,12 +24,13 @@ fn is(expected: Slot<'static>) -> Check {
     Box::new(move |slot| slot == expected)
 }
 
-/// Every path below a kind, and whether it is a scalar's.
+/// Every path below a kind, those of items included, and whether it is a scalar's.
 fn paths_of(kind: &Kind, path: &str, out: &mut Vec<(String, bool)>) {
     match kind {
-        Kind::Array(_) | Kind::Map(_) => {
+        Kind::Array(inside) | Kind::Map(inside) => {
             out.push((path.to_owned(), false));
             out.push((length_of(kind, path), true));
+            paths_of(inside, &items_of(kind, path), out);
         }
         Kind::Record(fields) => {
             for (index, field) in fields.iter().enumerate() {
@@ -268,6 +49,10 @@ fn paths_of(kind: &Kind, path: &str, out: &mut Vec<(String, bool)>) {
 
 fn length_of(kind: &Kind, path: &str) -> String {
     format!("{path}{}", if matches!(kind, Kind::Map(_)) { "{#}" } else { "[#]" })
+}
+
+fn items_of(kind: &Kind, path: &str) -> String {
+    format!("{path}{}", if matches!(kind, Kind::Map(_)) { "{}" } else { "[]" })
 }
 
 fn join(path: &str, name: &str) -> String {
@@ -297,6 +82,8 @@ fn expect(kind: &Kind, value: &Value, path: &str, out: &mut Vec<(String, Check)>
         {
             let mut paths = Vec::new();
             paths_of(kind, path, &mut paths);
+            // Null has no items.
+            paths.retain(|(below, _)| items(below) == items(path));
             out.extend(paths.into_iter().map(|(path, _)| (path, is(Slot::Null))));
         }
         (Kind::Nullable(below, _), Value::Union(_, inside)) => expect(below, inside, path, out),
@@ -308,6 +95,48 @@ fn expect(kind: &Kind, value: &Value, path: &str, out: &mut Vec<(String, Check)>
         }
         (_, Value::Union(_, inside)) => out.push((path.to_owned(), scalar(kind, inside))),
         _ => out.push((path.to_owned(), scalar(kind, value))),
+    }
+}
+
+/// What apache-avro's value says of each item at each path of items, in order.
+fn expect_items(kind: &Kind, value: &Value, path: &str, out: &mut BTreeMap<String, Vec<Check>>) {
+    match (kind, value) {
+        (Kind::Array(inside) | Kind::Map(inside), value) => {
+            let values: Vec<&Value> = match value {
+                Value::Array(items) => items.iter().collect(),
+                Value::Map(entries) => entries.values().collect(),
+                other => panic!("{other:?}"),
+            };
+            let below = items_of(kind, path);
+            for value in values {
+                let mut own = Vec::new();
+                expect(inside, value, &below, &mut own);
+                for (path, checks) in out.iter_mut() {
+                    if items(path) == Some(&below) {
+                        let found = own.iter().position(|(known, _)| known == path);
+                        let check = found.map(|at| own.swap_remove(at).1);
+                        checks.push(check.unwrap_or_else(|| is(Slot::Absent)));
+                    }
+                }
+                expect_items(inside, value, &below, out);
+            }
+        }
+        (Kind::Record(fields), Value::Record(values)) => {
+            for (field, (name, inside)) in fields.iter().zip(values) {
+                expect_items(field, inside, &join(path, name), out);
+            }
+        }
+        (_, Value::Union(_, inside)) if **inside == Value::Null => {}
+        (Kind::Nullable(below, _), Value::Union(_, inside)) => {
+            expect_items(below, inside, path, out);
+        }
+        (Kind::Union(one, _), Value::Union(3, inside)) => {
+            expect_items(&Kind::Record(one.clone()), inside, path, out);
+        }
+        (Kind::Union(_, other), Value::Union(4, inside)) => {
+            expect_items(&Kind::Record(other.clone()), inside, path, out);
+        }
+        _ => {}
     }
 }
 
@@ -352,20 +181,6 @@ fn scalar(kind: &Kind, value: &Value) -> Check {
     }
 }
 
-/// A record kind, its schema, and one value encoded by apache-avro.
-fn written(fields: Vec<Kind>, seed: u64) -> (Kind, String, Value, Vec<u8>) {
-    let kind = Kind::Record(fields);
-    let text = schema_of(&kind, &mut 0);
-    let value = value_of(&kind, &mut Numbers(seed));
-    let schema = Schema::parse_str(&text).unwrap();
-    // Half of them with blocks that tell their size.
-    let block_size = seed.is_multiple_of(2).then_some(8);
-    let writer =
-        GenericDatumWriter::builder(&schema).maybe_target_block_size(block_size).build().unwrap();
-    let body = writer.write_value_to_vec(value.clone()).unwrap();
-    (kind, text, value, body)
-}
-
 /// A plan that watches the paths `mask` has a bit for, and their names by slot.
 fn plan_of(schema: &str, mask: u64) -> (AvroPlan, Vec<String>) {
     let mut paths = Vec::new();
@@ -395,6 +210,7 @@ proptest! {
         expect(&kind, &value, "", &mut expected);
         let mut paths = Vec::new();
         paths_of(&kind, "", &mut paths);
+        paths.retain(|(path, _)| items(path).is_none());
         let scalars = paths.into_iter().filter_map(|(path, is_scalar)| is_scalar.then_some(path));
         let mut all: Vec<_> = scalars.collect();
         all.sort();
@@ -416,6 +232,62 @@ proptest! {
                 prop_assert_eq!(&sorted, &all);
             }
         }
+    }
+
+    #[test]
+    fn items_are_those_that_apache_avro_wrote(
+        fields in vec(kind(), 0..10),
+        seed: u64,
+        watched: u64,
+        limit in 1_usize..6,
+    ) {
+        let (kind, schema, value, body) = written(fields, seed);
+        let mut paths = Vec::new();
+        paths_of(&kind, "", &mut paths);
+        let mut paths: Vec<String> = paths.into_iter().map(|(path, _)| path).collect();
+        // One that the schema does not have, beside each that it has.
+        let lists = paths.iter().filter_map(|path| items(path));
+        let missing: Vec<String> = lists.map(|list| format!("{list}.missing")).collect();
+        paths.extend(missing);
+        paths.sort();
+        paths.dedup();
+        paths.retain(|path| items(path).is_some());
+        let mut at = 0;
+        paths.retain(|_| {
+            at += 1;
+            (watched >> (at % 64)) & 1 == 1
+        });
+        let mut expected = paths.iter().map(|path| (path.clone(), Vec::new())).collect();
+        expect_items(&kind, &value, "", &mut expected);
+        let mut watch = ItemPaths::default();
+        for (slot, path) in paths.iter().enumerate() {
+            prop_assert!(watch.name(path, slot));
+        }
+        let schema = parse_schema(&schema).unwrap();
+        let plan = AvroPlan::compile(&schema, &mut |_| None, &watch).unwrap();
+        let mut slots = vec![Slot::Bool(true); paths.len()];
+        let mut found = Items::new(limit);
+        let result = plan.decode_with_items(&body, &LIMITS, &mut slots, &mut found);
+
+        prop_assert_eq!(result, Ok(()));
+        for (slot, path) in paths.iter().enumerate() {
+            let own: Vec<_> = found.values().filter(|(at, _)| *at == slot).collect();
+            let checks = &expected[path];
+            prop_assert_eq!(own.len(), checks.len().min(limit), "{} in {:?}", path, value);
+            for ((_, value), check) in own.iter().zip(checks) {
+                prop_assert!(check(**value), "{path}: {value:?}");
+            }
+        }
+        let over = |list: &str| {
+            let first = paths.iter().find(|path| items(path) == Some(list));
+            first.map_or(0, |path| expected[path].len().saturating_sub(limit))
+        };
+        let mut lists: Vec<&str> = paths.iter().map(|path| items(path).unwrap()).collect();
+        lists.sort_unstable();
+        lists.dedup();
+        let left_out: usize = lists.into_iter().map(over).sum();
+        prop_assert_eq!(found.left_out(), left_out as u64);
+        prop_assert!(slots.iter().all(|slot| *slot == Slot::Absent));
     }
 
     #[test]

@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use driftline::observe::{DecodeLimits, JsonPlan, Slot};
+use std::collections::BTreeMap;
+
+use driftline::observe::{DecodeLimits, Items, JsonPlan, Slot};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use serde_json::Value;
@@ -127,6 +129,93 @@ fn check(plan: &mut JsonPlan, paths: &mut Vec<String>, text: &str) -> Result<(),
     Ok(())
 }
 
+/// A JSON value in the order written, with equal keys.
+#[derive(Clone, Debug)]
+enum Tree {
+    Scalar(String),
+    Array(Vec<Tree>),
+    Object(Vec<(&'static str, Tree)>),
+}
+
+fn tree() -> impl Strategy<Value = Tree> {
+    let scalar = prop_oneof![Just("null".to_owned()), (0..9).prop_map(|n: i32| n.to_string())];
+    let leaf = prop_oneof![scalar, string_text()].prop_map(Tree::Scalar);
+    let keys = prop::sample::select(vec!["a", "b", "c", "m"]);
+    leaf.prop_recursive(5, 40, 5, move |inside| {
+        prop_oneof![
+            2 => vec(inside.clone(), 0..5).prop_map(Tree::Array),
+            3 => vec((keys.clone(), inside), 0..5).prop_map(Tree::Object),
+        ]
+    })
+}
+
+fn text_of(tree: &Tree) -> String {
+    match tree {
+        Tree::Scalar(text) => text.clone(),
+        Tree::Array(items) => {
+            format!("[{}]", items.iter().map(text_of).collect::<Vec<_>>().join(","))
+        }
+        Tree::Object(members) => {
+            let written =
+                members.iter().map(|(key, value)| format!("\"{key}\":{}", text_of(value)));
+            format!("{{{}}}", written.collect::<Vec<_>>().join(","))
+        }
+    }
+}
+
+/// Paths of items, with what is expected there of each: nothing, a scalar, or `None` for what is
+/// no scalar.
+type Expected = BTreeMap<&'static str, Vec<Option<Value>>>;
+
+/// What the value at a path says: the last of equal keys counts, and an object named as a map is
+/// one.
+fn expect(tree: &Tree, path: &str, out: &mut Expected) {
+    let named = |path: &str, out: &Expected| out.keys().any(|known| known.starts_with(path));
+    match tree {
+        Tree::Array(items) if named(&format!("{path}[]"), out) => {
+            items.iter().for_each(|item| each(item, &format!("{path}[]"), out));
+        }
+        Tree::Object(members) if named(&format!("{path}{{}}"), out) => {
+            members.iter().for_each(|(_, item)| each(item, &format!("{path}{{}}"), out));
+        }
+        Tree::Object(members) => {
+            for (at, (key, value)) in members.iter().enumerate() {
+                if members[at + 1..].iter().all(|(later, _)| later != key) {
+                    let below =
+                        if path.is_empty() { (*key).into() } else { format!("{path}.{key}") };
+                    expect(value, &below, out);
+                }
+            }
+        }
+        Tree::Array(_) | Tree::Scalar(_) => {}
+    }
+}
+
+fn each(item: &Tree, items: &str, out: &mut Expected) {
+    for (path, values) in out.iter_mut() {
+        let below = path.strip_prefix(items).filter(|rest| !rest.contains(['[', '{']));
+        if let Some(below) = below {
+            values.push(scalar_at(item, below.trim_start_matches('.')));
+        }
+    }
+    expect(item, items, out);
+}
+
+/// The scalar at a path below an item; `Value::Bool` stands for none, as trees have no booleans.
+fn scalar_at(item: &Tree, path: &str) -> Option<Value> {
+    let absent = Some(Value::Bool(true));
+    match (item, path) {
+        (Tree::Scalar(text), "") => Some(serde_json::from_str(text).unwrap()),
+        (_, "") => None,
+        (Tree::Object(members), path) => {
+            let (key, rest) = path.split_once('.').unwrap_or((path, ""));
+            let last = members.iter().rev().find(|(known, _)| *known == key);
+            last.map_or(absent, |(_, value)| scalar_at(value, rest))
+        }
+        (Tree::Array(_) | Tree::Scalar(_), _) => absent,
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1_024, ..ProptestConfig::default() })]
 
@@ -137,6 +226,45 @@ proptest! {
         // One plan over all of them, and the first again when all its paths are known.
         for text in texts.iter().chain(texts.first()) {
             check(&mut plan, &mut paths, text)?;
+        }
+    }
+
+    #[test]
+    fn items_are_those_that_are_written(
+        trees in vec(vec((prop::sample::select(vec!["a", "b", "c", "m"]), tree()), 0..6), 1..4),
+    ) {
+        let paths = ["a[]", "a[].b", "a[].b.c", "a[].c[]", "a[][].a", "b.c[].a", "m{}", "m{}.a[].b"];
+        let mut plan = JsonPlan::new();
+        for (slot, path) in paths.iter().enumerate() {
+            prop_assert!(plan.name(path, slot));
+        }
+        let mut kept = Items::new(1_000);
+        for tree in trees.into_iter().map(Tree::Object) {
+            let text = text_of(&tree);
+            let mut expected: Expected = paths.iter().map(|path| (*path, Vec::new())).collect();
+            expect(&tree, "", &mut expected);
+            let mut slots = Vec::new();
+            let mut found = kept.recycle();
+            let mut want = |path: &str, _: &Slot<'_>| {
+                assert!(!path.contains(['[', '{']) && !path.starts_with("m."), "{path}");
+                None
+            };
+            let out = (&mut slots, &mut found);
+            let result = plan.decode_with_items(text.as_bytes(), &LIMITS, &mut want, out);
+            prop_assert_eq!(result, Ok(()));
+            for (slot, path) in paths.iter().enumerate() {
+                let own: Vec<_> = found.values().filter(|(at, _)| *at == slot).collect();
+                prop_assert_eq!(own.len(), expected[path].len(), "{} in {}", path, text);
+                for ((_, value), expected) in own.iter().zip(&expected[path]) {
+                    let is_right = match expected {
+                        None => **value == Slot::Composite,
+                        Some(Value::Bool(_)) => **value == Slot::Absent,
+                        Some(expected) => agrees(**value, expected),
+                    };
+                    prop_assert!(is_right, "{path}: {value:?}, expected {expected:?} in {text}");
+                }
+            }
+            kept = found.recycle();
         }
     }
 

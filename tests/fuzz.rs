@@ -32,11 +32,13 @@ use driftline::event::summary::SummaryBatch;
 use driftline::event::wire::{self, Wire};
 use driftline::join::Join;
 use driftline::observe::{
-    AvroPlan, DecodeLimits, Framed, JsonPlan, Observe, Slot, SourceRecord, Taken,
+    AvroPlan, DecodeLimits, FoundField, Framed, ItemPaths, Items, JsonPlan, Observe, Slot,
+    SourceRecord, Taken, parse_schema,
 };
 use driftline::publish::{EventKind, decode};
 use driftline::replay::{FileSource, FileSpec, Format};
 use driftline::stage::{Incoming, Stage};
+use fuzz_support::items::{ITEMS, items_met, named_items};
 use fuzz_support::{Said, fuzz};
 
 const LIMITS: DecodeLimits = DecodeLimits { depth: 32, text_bytes: 256, paths: 256 };
@@ -74,21 +76,32 @@ fn avro_schemas_and_bodies() {
         r#""long""#,
         r#""default":"#,
     ];
-    fuzz("avro", Vec::new(), &words, |input| {
+    let nested = r#"{"type":"record","name":"R","fields":[{"name":"a","type":{"type":"array",
+        "items":["long",{"type":"record","name":"I","fields":[
+            {"name":"a","type":{"type":"array","items":"string"}}]}]}}]}"#;
+    let seeds = vec![joined(nested.as_bytes(), &[4, 0, 8, 2, 2, 2, b'x', 0, 0])];
+    fuzz("avro", seeds, &words, |input| {
         let (schema, body) = parts(input);
         let Ok(schema) = std::str::from_utf8(schema) else { return "no text".to_owned() };
-        let mut slots = 0;
-        let plan = AvroPlan::parse(schema, &mut |_| {
+        let mut paths = ItemPaths::default();
+        named_items(|path, slot| paths.name(path, slot));
+        let mut slots = ITEMS.len();
+        let mut want = |_: &FoundField| {
             slots += 1;
             Some(slots - 1)
-        });
+        };
+        let plan =
+            parse_schema(schema).and_then(|schema| AvroPlan::compile(&schema, &mut want, &paths));
         match plan {
             Err(error) => error.reason().to_owned(),
             Ok(plan) => {
                 let mut found = vec![Slot::Absent; slots];
-                match plan.decode(body, &LIMITS, &mut found) {
-                    Ok(()) => format!("read {}", slots.min(8)),
-                    Err(error) => format!("{} {}", error.reason(), slots.min(8)),
+                let mut items = Items::new(4);
+                let read = plan.decode_with_items(body, &LIMITS, &mut found, &mut items);
+                let met = items_met(&items);
+                match read {
+                    Ok(()) => format!("read {} {met}", slots.min(12)),
+                    Err(error) => format!("{} {} {met}", error.reason(), slots.min(12)),
                 }
             }
         }
@@ -125,6 +138,7 @@ fn json_records() {
     let seeds: Vec<Vec<u8>> = [
         r#"{"a": 1, "b": {"c": "x\u00e9\n", "d": [1, {"e": null}]}, "f": -1.5e-3, "g": true}"#,
         r#"{"a": {"a": {"a": {}}}, "a": 1, "a": "\ud83d\ude00"}"#,
+        r#"{"a": [1, {"a": ["\n"]}, null], "b": {"d": [2]}, "a": {"x": 3}}"#,
         r#"{"n": 1e400, "m": 123456789012345678901234567890, "k": -0}"#,
     ]
     .iter()
@@ -133,18 +147,23 @@ fn json_records() {
     let words = ["{\"a\":", "[", "]", "}", "null", "true", "1e999", "\\u12", "\"\\ud83d\"", ","];
     fuzz("json", seeds, &words, |input| {
         let mut plan = JsonPlan::new();
+        named_items(|path, slot| plan.name(path, slot));
         let mut said = String::new();
         // Twice: the second time its paths are known. A plan must not depend on a record that
         // could not be read.
         for _ in 0..2 {
-            let mut next = 0;
+            let mut next = ITEMS.len();
             let mut slots = vec![Slot::Absent; 8];
+            let mut items = Items::new(4);
             let mut want = |_: &str, _: &Slot<'_>| {
                 next += 1;
                 Some(next - 1)
             };
-            said = match plan.decode(input, &LIMITS, &mut want, &mut slots) {
-                Ok(()) => format!("read {}", plan.paths().min(8)),
+            let out = (&mut slots, &mut items);
+            let read = plan.decode_with_items(input, &LIMITS, &mut want, out);
+            let met = items_met(&items);
+            said = match read {
+                Ok(()) => format!("read {} {met}", plan.paths().min(8)),
                 Err(error) => error.reason().to_owned(),
             };
             let ours = said.starts_with("read");

@@ -4,6 +4,8 @@
 
 #[path = "observe_behaviour/datasets.rs"]
 mod datasets;
+#[path = "observe_behaviour/items.rs"]
+mod items;
 #[path = "observe_behaviour/merging.rs"]
 mod merging;
 #[path = "observe_behaviour/models.rs"]

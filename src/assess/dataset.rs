@@ -11,7 +11,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::alarms::Alarms;
 use super::baseline::{Baseline, WINDOWS_NEEDED};
 use super::checkpoint::Part;
-use super::judge::{self, Frame};
+use super::judge::{self, CONTRAST_ROWS, Frame};
 use super::ledger::Watermark;
 use super::schema;
 use super::window::{Total, Window};
@@ -36,8 +36,6 @@ const LAYOUT_PATIENCE: u32 = 8;
 const LAYOUT_VALUES_LEAST: usize = 100;
 /// How long a schema version counts as new. *Units*: milliseconds (72 h).
 pub(super) const YOUNG_MS: i64 = 72 * 3_600_000;
-/// Rows each side of a contrast needs.
-const CONTRAST_ROWS: u64 = 100;
 
 /// Everything known of one dataset.
 #[derive(Debug, Default)]
@@ -208,6 +206,7 @@ impl Dataset {
             watermark: moment.watermark.time,
             layout: current,
             definition: moment.plan.definition,
+            fields: Some(&moment.plan.fields),
             rows,
         };
         items.extend(self.judge(&frame));
@@ -320,7 +319,13 @@ impl Dataset {
 
     /// Reads the layout once the sample is large enough.
     fn learn_layout(&mut self, moment: &Moment<'_>) {
-        let values = self.samples.values().map(Sample::len).max().unwrap_or(0);
+        // Few records have many items: those alone say nothing of how much was read.
+        let of_items = |path: &str| moment.plan.fields.is_of_items(path);
+        let sizes = |items: bool| {
+            let samples = self.samples.iter().filter(move |(path, _)| of_items(path) == items);
+            samples.map(|(_, sample)| sample.len()).max()
+        };
+        let values = sizes(false).or_else(|| sizes(true)).unwrap_or(0);
         let patient = self.core.windows_closed < LAYOUT_PATIENCE;
         let needed = if patient { LAYOUT_VALUES } else { LAYOUT_VALUES_LEAST };
         if values >= needed {
@@ -393,3 +398,6 @@ fn learn(path: &str, sample: &Sample, moment: &Moment<'_>) -> Option<FieldLayout
     let few = sample.categories() <= DICTIONARY_MAX;
     (few || moment.keyed || policy != ValuePolicy::Auto).then(|| FieldLayout::learn(sample))?
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,11 +3,12 @@
 //! Puts counts into the tests and their answers into words of the vocabulary. Whether a run of
 //! findings is believed is the business of [`super::alarms`].
 
-use super::baseline::{Baseline, FieldBaseline};
+use super::baseline::{Baseline, FieldBaseline, ROWS_NEEDED};
 use super::tests::change::{self, Quantiles, Side};
 use super::tests::rates::{self, Count};
 use super::tests::{chi_square, multiple};
 use super::window::Total;
+use crate::config::plan::FieldSelection;
 use crate::event::finding::{
     BaselineRef, Change, Effect, Finding, Series, SeriesKind, Subject, Verdict,
 };
@@ -29,6 +30,8 @@ const SHARE_P: f64 = 1e-6;
 pub(super) const QUIET_P: f64 = 0.05;
 /// Effective rows times the tolerated divergence a test needs.
 const LAMBDA_LEAST: f64 = 2.0;
+/// Rows each side of a contrast needs.
+pub(super) const CONTRAST_ROWS: u64 = 100;
 /// p-value below which a version differs from the others of the same window.
 const CONTRAST_P: f64 = 1e-4;
 
@@ -44,6 +47,8 @@ pub(super) struct Frame<'a> {
     pub(super) watermark: EventTime,
     pub(super) layout: Option<&'a Layout>,
     pub(super) definition: u64,
+    /// What a dataset's configuration says of its fields.
+    pub(super) fields: Option<&'a FieldSelection>,
     /// Records or predictions in the window.
     pub(super) rows: u64,
 }
@@ -87,6 +92,11 @@ impl Frame<'_> {
         }
     }
 
+    /// Of a field of items, the least a share of them is compared with.
+    fn items(&self, path: &str, least: u64) -> Option<u64> {
+        self.fields?.is_of_items(path).then_some(least)
+    }
+
     fn field_layout(&self, path: &str) -> Option<&FieldLayout> {
         self.layout.and_then(|layout| layout.fields.get(path))
     }
@@ -104,7 +114,8 @@ pub(super) fn against_baseline(
     for (path, base) in baseline.fields() {
         let now = window.fields.get(path).unwrap_or(&vanished);
         let rows = (window.rows, baseline.rows());
-        let pair = Pair { frame, path, now, base: &base.total, phi: base.phi, rows };
+        let items = frame.items(path, ROWS_NEEDED);
+        let pair = Pair { frame, path, now, base: &base.total, phi: base.phi, rows, items };
         if baseline.is_ready()
             && let Some(drift) = pair.drift(baseline.reference())
         {
@@ -151,7 +162,8 @@ pub(super) fn contrast(
         };
         let phi = learnt.field(path).map_or(1.0, |field| field.phi);
         let rows = (now.rows, base.rows);
-        let pair = Pair { frame, path, now: field, base: other, phi, rows };
+        let items = frame.items(path, CONTRAST_ROWS);
+        let pair = Pair { frame, path, now: field, base: other, phi, rows, items };
         let mut quiet = true;
         if let Some(mut drift) = pair.drift(reference.clone()) {
             drift.threshold = CONTRAST_P;
@@ -189,6 +201,8 @@ struct Pair<'a> {
     phi: f64,
     /// Records on each side, with the field or without it.
     rows: (u64, u64),
+    /// As [`Frame::items`] says.
+    items: Option<u64>,
 }
 
 impl Pair<'_> {
@@ -237,7 +251,7 @@ impl Pair<'_> {
             let (Some(now), Some(base)) = (now, base) else {
                 continue;
             };
-            if now.rows == 0 || base.rows == 0 {
+            if now.rows == 0 || base.rows == 0 || self.items.is_some_and(|l| base.rows < l) {
                 continue;
             }
             let test = rates::support(base, now, TOLERANCE);
@@ -258,9 +272,25 @@ impl Pair<'_> {
         findings
     }
 
-    /// How many of how many; `None` where the question makes no sense for the field. What a
-    /// record does not have observe does not always count, so absence is what is left of `rows`.
+    /// How many of how many; `None` where the question makes no sense for the field.
+    ///
+    /// Items are counted by items. Those of one record are alike and no independent witnesses, so
+    /// a share of them weighs no more than the records there were.
     fn count(&self, field: &FieldSummary, rows: u64, kind: SeriesKind) -> Option<Count> {
+        if self.items.is_none() {
+            return self.count_of(field, rows, kind);
+        }
+        let count = self.count_of(field, field.counters.rows(), kind)?;
+        if count.rows <= rows {
+            return Some(count);
+        }
+        let hits = u128::from(count.hits) * u128::from(rows) / u128::from(count.rows);
+        Some(Count { hits: u64::try_from(hits).unwrap_or(rows), rows })
+    }
+
+    /// What a record does not have observe does not always count, so absence is what is left of
+    /// `rows`.
+    fn count_of(&self, field: &FieldSummary, rows: u64, kind: SeriesKind) -> Option<Count> {
         let counters = &field.counters;
         let binned: u64 = field.bins.iter().sum();
         let bin = |index: usize| Count {
@@ -345,3 +375,6 @@ fn quantiles(field: &FieldSummary) -> Option<Quantiles> {
     }
     Some(quantiles)
 }
+
+#[cfg(test)]
+mod tests;

@@ -409,6 +409,7 @@ fn frame<'a>(start: EventTime, moment: &Moment<'_>, window: &ModelWindow) -> Fra
         watermark: moment.watermark.time,
         layout: None,
         definition: moment.plan.definition,
+        fields: None,
         rows: window.cells.values().map(|(sums, _)| sums.n).sum(),
     }
 }

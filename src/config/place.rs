@@ -6,6 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 
 use super::plan::Locator;
+use crate::event::path::items;
 
 /// A place in a record; a bare name is a field.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +65,12 @@ fn field(path: String) -> Result<Locator, String> {
     if path.is_empty() || path.split('.').any(str::is_empty) {
         return Err(format!(
             "`{path}` is no path of a field\nwrite names with single dots between, as in `user.id`"
+        ));
+    }
+    if let Some(items) = items(&path) {
+        return Err(format!(
+            "`{path}` has a value for each of `{items}`, and one is needed here\n\
+             name a field that a record has once"
         ));
     }
     Ok(Locator::Field(path))

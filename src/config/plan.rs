@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::values::ValuesPlan;
+use crate::event::path;
 use crate::event::time::WindowSize;
 
 /// What to watch and how.
@@ -60,8 +61,11 @@ pub struct Limits {
     pub cells_per_window: usize,
     /// Fields watched of one dataset; more are not watched, and counted.
     pub fields_per_dataset: usize,
-    /// Schema versions held per dataset; the least recently met gives way.
+    /// Schema versions of a topic that plans are held for, and that plain JSON announces in a
+    /// window; the least recently met gives way.
     pub versions_per_dataset: usize,
+    /// Items of an array or map that count of one record; more are left out, and counted.
+    pub items_per_record: usize,
     /// Longest text looked at as a category, in bytes; longer ones count by their prefix.
     pub text_bytes: usize,
     /// Largest record decoded, in bytes; larger ones are quarantined.
@@ -157,6 +161,12 @@ impl FieldSelection {
             FieldSelection::All(_) => true,
             FieldSelection::Only(named) => named.contains_key(path),
         }
+    }
+
+    /// Whether a path's values are those of items of an array or map: only where it is named.
+    #[must_use]
+    pub fn is_of_items(&self, path: &str) -> bool {
+        self.named(path).is_some() && path::items(path).is_some()
     }
 }
 

@@ -8,6 +8,7 @@ pub mod epoch;
 pub mod fact;
 pub mod finding;
 pub mod layout;
+pub mod path;
 pub mod progress;
 pub mod public;
 pub mod route;

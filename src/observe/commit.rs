@@ -153,6 +153,7 @@ fn notes(engine: &Engine, out: &mut Outbox) {
         let subject = || Subject::Dataset(dataset.plan.name.clone());
         count("field_unwatched", subject(), dataset.unwatched);
         count("time_unit_mismatch", subject(), dataset.other_units);
+        count("item_left_out", subject(), dataset.items_left_out);
     }
     for model in &engine.models {
         let subject = Subject::Model(model.plan.name.clone());

@@ -50,12 +50,15 @@ pub(super) struct Dataset {
     pub(super) versions: Interner,
     /// Schemas met for the first time since the last commit.
     pub(super) schemas: Vec<SchemaSeen>,
-    /// Configured versions of plain JSON announced by this process.
-    pub(super) announced: BTreeSet<String>,
+    announced: Announced,
     /// Paths found and not watched since the last commit.
     pub(super) unwatched: u64,
     /// Records since the last commit whose time is most likely in another unit.
     pub(super) other_units: u64,
+    /// Items beyond the limit since the last commit.
+    pub(super) items_left_out: u64,
+    /// Fields of items by their slot.
+    items_at: Vec<Option<u32>>,
     bounds: Bounds,
     key: Option<ValuesKey>,
 }
@@ -66,6 +69,15 @@ struct Bounds {
     cells: usize,
     fields: usize,
     text_bytes: usize,
+    versions: usize,
+}
+
+/// Configured versions of plain JSON that this process has announced.
+#[derive(Debug, Default)]
+struct Announced {
+    versions: BTreeSet<String>,
+    /// Start of the newest window that one was announced in.
+    since: EventTime,
 }
 
 /// One watched field.
@@ -79,6 +91,8 @@ pub(super) struct Field {
     pub(super) sampler: Sampler,
     /// How its categories are told apart.
     pub(super) naming: Naming,
+    /// Its values are those of items.
+    pub(super) of_items: bool,
     path_hash: u64,
     /// What configuration says; such a field is looked for in every record.
     plan: Option<FieldPlan>,
@@ -102,6 +116,18 @@ impl Field {
     /// Whether configuration says something about it.
     pub(super) fn is_named(&self) -> bool {
         self.plan.is_some()
+    }
+
+    /// The rule of its contract that a value breaks.
+    fn broken_by(&mut self, slot: &Slot<'_>) -> Option<Rule> {
+        self.plan.as_ref()?;
+        let mut buffer = TextBuffer::new();
+        let counted = self.classify(slot, &mut buffer);
+        match (&self.plan, counted) {
+            (None, _) => None,
+            (Some(_), Counted::Mismatch) => Some(Rule::Kind),
+            (Some(plan), counted) => contract::breach(counted, plan),
+        }
     }
 
     fn classify<'t>(&mut self, slot: &Slot<'t>, buffer: &'t mut TextBuffer) -> Counted<'t> {
@@ -142,13 +168,16 @@ impl Dataset {
             producers: Interner::default(),
             versions: Interner::default(),
             schemas: Vec::new(),
-            announced: BTreeSet::new(),
+            announced: Announced::default(),
             unwatched: 0,
             other_units: 0,
+            items_left_out: 0,
+            items_at: Vec::new(),
             bounds: Bounds {
                 cells: limits.cells_per_window,
                 fields: limits.fields_per_dataset,
                 text_bytes: limits.text_bytes,
+                versions: limits.versions_per_dataset,
             },
         };
         let (FieldSelection::All(named) | FieldSelection::Only(named)) = &plan.fields;
@@ -175,10 +204,17 @@ impl Dataset {
         self.layouts.add_field(path);
         let plan = self.plan.fields.named(path).cloned();
         let policy = plan.as_ref().map_or(ValuePolicy::Auto, |plan| plan.values);
+        let of_items = self.plan.fields.is_of_items(path);
+        if of_items {
+            let len = self.items_at.len().max(slot + 1);
+            self.items_at.resize(len, None);
+            self.items_at[slot] = u32::try_from(number).ok();
+        }
         let subject = Subject::Dataset(self.plan.name.clone()).to_string();
         self.fields.push(Field {
             path: path.to_owned(),
             slot,
+            of_items,
             sampler: Sampler::default(),
             path_hash: xxh3_64(path.as_bytes()),
             naming: Naming::new(policy, self.key.as_ref(), (&subject, path)),
@@ -212,17 +248,18 @@ impl Dataset {
         }
         for number in 0..self.fields.len() {
             let field = &mut self.fields[number];
-            if !field.is_named() {
+            if field.of_items {
                 continue;
             }
-            let mut buffer = TextBuffer::new();
-            let counted = field.classify(view.slot(field.slot), &mut buffer);
-            let rule = match (&field.plan, counted) {
-                (None, _) => None,
-                (Some(_), Counted::Mismatch) => Some(Rule::Kind),
-                (Some(plan), counted) => contract::breach(counted, plan),
-            };
-            if let Some(rule) = rule {
+            if let Some(rule) = field.broken_by(view.slot(field.slot)) {
+                return Some((&self.fields[number].path, rule));
+            }
+        }
+        for (slot, value) in view.items.values() {
+            let number = self.items_at.get(slot).copied().flatten().map(|number| number as usize);
+            if let Some(number) = number
+                && let Some(rule) = self.fields[number].broken_by(value)
+            {
                 return Some((&self.fields[number].path, rule));
             }
         }
@@ -246,10 +283,11 @@ impl Dataset {
         });
         let fields = self.fields.len();
         let mut buffer = TextBuffer::new();
-        let mut count = |number: usize, always: bool| {
+        let mut count = |number: usize, always: bool, item: Option<(usize, &Slot<'_>)>| {
             let field = &mut self.fields[number];
-            let slot = view.slot(field.slot);
-            if !always && matches!(slot, Slot::Absent) && !field.is_named() {
+            let slot = item.map_or_else(|| view.slot(field.slot), |(_, value)| value);
+            let is_absent = matches!(slot, Slot::Absent) && !field.is_named();
+            if !always && (is_absent || field.of_items) {
                 return;
             }
             let counted = field.classify(slot, &mut buffer);
@@ -261,6 +299,10 @@ impl Dataset {
             let layout = fitting(layout, number, field.kind);
             into.open(field.kind, layout);
             let sampled = sampled.map(|record| sampler::value_hash(record, field.path_hash));
+            let sampled = match (sampled, item) {
+                (Some(value), Some((nth, _))) => Some(sampler::value_hash(value, nth as u64)),
+                (sampled, _) => sampled,
+            };
             let sampled = sampled.filter(|hash| field.sampler.takes(*hash));
             let text_bytes = self.bounds.text_bytes;
             let hash = match counted {
@@ -275,9 +317,15 @@ impl Dataset {
             }
         };
         match counting.uses {
-            Some(uses) => uses.iter().for_each(|number| count(*number as usize, true)),
-            None => (0..fields).for_each(|number| count(number, false)),
+            Some(uses) => uses.iter().for_each(|number| count(*number as usize, true, None)),
+            None => (0..fields).for_each(|number| count(number, false, None)),
         }
+        for (nth, (slot, value)) in view.items.values().enumerate() {
+            if let Some(number) = self.items_at.get(slot).copied().flatten() {
+                count(number as usize, true, Some((nth, value)));
+            }
+        }
+        self.items_left_out += view.items.left_out();
     }
 
     /// Takes what assess says. From a new layout on, fields are counted as what it was learnt
@@ -297,8 +345,9 @@ impl Dataset {
     pub(super) fn drop_pending(&mut self) {
         self.cells.clear(self.bounds.cells);
         self.schemas.clear();
-        self.announced.clear();
+        self.announced.versions.clear();
         self.other_units = 0;
+        self.items_left_out = 0;
         self.settle_names();
         self.fields.iter_mut().for_each(|field| field.sampler.forget());
     }
@@ -309,6 +358,7 @@ impl Dataset {
         self.schemas.clear();
         self.unwatched = 0;
         self.other_units = 0;
+        self.items_left_out = 0;
         self.layouts.prune();
         self.settle_names();
     }
@@ -347,6 +397,24 @@ impl Dataset {
             };
             key.admission_rank()
         })
+    }
+
+    /// Whether a version of plain JSON is to be announced, which it then counts as. Ever new ones
+    /// do not all get a word, but those of a later window do again.
+    pub(super) fn announces(&mut self, version: &str, time: EventTime) -> bool {
+        let Announced { versions, since } = &mut self.announced;
+        if versions.contains(version) {
+            return false;
+        }
+        let window = self.plan.window.start_of(time);
+        if versions.len() >= self.bounds.versions {
+            if window <= *since {
+                return false;
+            }
+            versions.clear();
+        }
+        *since = window.max(*since);
+        versions.insert(version.to_owned())
     }
 
     /// Whether a record of this time lies too far ahead for its partition.

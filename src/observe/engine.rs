@@ -27,8 +27,6 @@ pub(super) struct Engine {
     pub(super) models: Vec<Model>,
     /// Facts.
     pub(super) facts: Facts,
-    /// Schema versions a dataset may announce for plain JSON.
-    pub(super) versions_per_dataset: usize,
     /// Records of the partition at hand must wait from this event time on.
     pub(super) limit: Option<EventTime>,
     /// Verdicts of the roles of the record at hand.
@@ -204,10 +202,7 @@ impl Engine {
         };
         let is_new = match (&written, version) {
             (Some(written), _) => !written.announced[index],
-            (None, Some(version)) => {
-                dataset.announced.len() < self.versions_per_dataset
-                    && !dataset.announced.contains(version)
-            }
+            (None, Some(version)) => dataset.announces(version, time),
             (None, None) => false,
         };
         if is_new {
@@ -221,9 +216,6 @@ impl Engine {
                 producer: producer.to_owned(),
                 ..seen
             });
-            if schema.is_none() {
-                dataset.announced.insert(version.to_owned());
-            }
         }
         let uses = written.as_ref().and_then(|written| written.uses);
         let uses = uses.map(|uses| uses[index].as_slice());

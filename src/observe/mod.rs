@@ -27,6 +27,7 @@ mod engine;
 mod facts;
 mod framing;
 mod intern;
+mod items;
 mod json;
 mod layouts;
 mod model;
@@ -53,6 +54,7 @@ pub use avro::{
 };
 pub(crate) use avro::{full_name, qualified};
 pub use framing::{DecodeError, DecodeLimits, Framed, SCHEMA_HEADER, recycle};
+pub use items::{ItemPaths, Items};
 pub use json::JsonPlan;
 pub use partition::metadata;
 pub use quarantine::{OWN as QUARANTINE_HEADERS, REASONS};
@@ -94,6 +96,10 @@ pub struct Observe {
     set_aside_bytes: usize,
 }
 
+/// Schemas kept for each plan that is: a topic of more kinds than it has plans for compiles them
+/// again, which takes microseconds, and does not wait for the registry's client, which takes
+/// milliseconds.
+const SCHEMAS_PER_PLAN: usize = 4;
 /// Rough size of what a record that is set aside carries beside its payload.
 const SET_ASIDE_BYTES: usize = 512;
 
@@ -110,12 +116,12 @@ impl Observe {
             datasets,
             models: models.map(|model| Model::new(model, limits.cells_per_window)).collect(),
             facts: Facts::default(),
-            versions_per_dataset: limits.versions_per_dataset,
             limit: None,
             verdicts: Vec::new(),
             key: Vec::new(),
         };
-        let capacity = limits.versions_per_dataset.saturating_mul(topics.len());
+        let plans = limits.versions_per_dataset.saturating_mul(topics.len());
+        let capacity = plans.saturating_mul(SCHEMAS_PER_PLAN);
         let schemas = Schemas::new(capacity, plan.values.drop_tags.clone());
         let quarantine = Quarantine::new(&plan.values, limits.record_bytes);
         Observe {

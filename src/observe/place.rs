@@ -3,6 +3,7 @@
 //! Configuration names places by [`Locator`]; here they are resolved to slot indexes, so that the
 //! record path compares no paths. Says nothing of what a value means to a contract.
 
+use super::items::Items;
 use super::record::SourceRecord;
 use super::slot::Slot;
 use super::text::TextBuffer;
@@ -50,13 +51,15 @@ impl TimePlace {
     }
 }
 
-/// A decoded record: its envelope and its slots.
+/// A decoded record: its envelope, its slots and its items.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct View<'v> {
     /// The envelope.
     pub(super) record: &'v SourceRecord<'v>,
     /// The slots, by index; a missing one is absent.
     pub(super) slots: &'v [Slot<'v>],
+    /// Values of its items.
+    pub(super) items: &'v Items<'v>,
 }
 
 impl<'v> View<'v> {

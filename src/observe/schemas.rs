@@ -11,6 +11,7 @@ use apache_avro::Schema;
 use super::answer::{RegisteredSchema, SchemaAnswer, SchemaKey, SchemaLanguage};
 use super::avro::{self, AvroPlan, CompileError, FoundField, FoundKind};
 use super::dataset::Dataset;
+use super::items::ItemPaths;
 use super::quarantine::Trouble;
 use super::roles::{Paths, Role};
 use super::tags::Tagged;
@@ -215,7 +216,7 @@ impl Plans {
 pub(super) fn compile(
     key: SchemaKey,
     schema: &Arc<Readable>,
-    (roles, paths): (&[Role], &mut Paths),
+    (roles, (paths, items)): (&[Role], (&mut Paths, &ItemPaths)),
     datasets: &mut [Dataset],
 ) -> Result<TopicPlan, Trouble> {
     let mut uses = vec![Vec::new(); roles.len()];
@@ -226,7 +227,7 @@ pub(super) fn compile(
     };
     let avro = match &schema.avro {
         None => None,
-        Some(avro) => Some(AvroPlan::compile(avro, &mut want).map_err(|error| {
+        Some(avro) => Some(AvroPlan::compile(avro, &mut want, items).map_err(|error| {
             Trouble::new("unreadable_schema", format!("schema {key}: {error}"))
         })?),
     };
@@ -234,7 +235,7 @@ pub(super) fn compile(
         if let Role::Dataset(role) = role {
             let dataset = &datasets[role.dataset];
             let numbered = (0u32..).zip(&dataset.fields);
-            let used = numbered.filter(|(_, field)| {
+            let used = numbered.filter(|(_, field)| !field.of_items).filter(|(_, field)| {
                 field.is_named() || schema.fields.iter().any(|known| known.path == field.path)
             });
             uses.extend(used.map(|(number, _)| number));

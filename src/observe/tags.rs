@@ -61,7 +61,7 @@ impl Tagged {
         self.0.iter().any(|tagged| {
             let below = path.strip_prefix(tagged.as_str());
             below.is_some_and(|rest| {
-                tagged.is_empty() || rest.is_empty() || rest.starts_with(['.', '['])
+                tagged.is_empty() || rest.is_empty() || rest.starts_with(['.', '[', '{'])
             })
         })
     }

@@ -6,6 +6,7 @@ use super::answer::SchemaKey;
 use super::dataset::Dataset;
 use super::engine::{Decided, Engine, Written};
 use super::framing::{DecodeError, DecodeLimits, Framed, SCHEMA_HEADER, recycle};
+use super::items::{ItemPaths, Items};
 use super::json::JsonPlan;
 use super::partition::Partition;
 use super::place::View;
@@ -29,11 +30,15 @@ pub(super) struct Topic {
     /// Plans by schema.
     pub(super) plans: Plans,
     paths: Paths,
+    /// Of these, those of items.
+    item_paths: ItemPaths,
     json: JsonPlan,
     limits: DecodeLimits,
     record_bytes: usize,
     /// Empty; kept for its memory.
     slots: Vec<Slot<'static>>,
+    /// The same.
+    items: Items<'static>,
 }
 
 /// What decoding came to, before the roles are asked.
@@ -61,8 +66,10 @@ impl Topic {
     /// A topic none of whose records have been seen.
     pub(super) fn new(resolved: TopicRoles, limits: &Limits) -> Topic {
         let mut json = JsonPlan::new();
+        let mut item_paths = ItemPaths::default();
         for (path, slot) in resolved.paths.all() {
-            json.count(path, slot);
+            json.name(path, slot);
+            item_paths.name(path, slot);
         }
         Topic {
             name: resolved.name,
@@ -70,6 +77,7 @@ impl Topic {
             partitions: BTreeMap::new(),
             plans: Plans::new(limits.versions_per_dataset),
             paths: resolved.paths,
+            item_paths,
             json,
             limits: DecodeLimits {
                 // Ids and times must be whole; categories are cut where they are counted.
@@ -78,6 +86,7 @@ impl Topic {
             },
             record_bytes: limits.record_bytes,
             slots: Vec::new(),
+            items: Items::new(limits.items_per_record),
         }
     }
 
@@ -125,7 +134,8 @@ impl Topic {
             Some(State::Useless(trouble)) => return Err(trouble.clone().into()),
             Some(State::Readable(schema)) => schema,
         };
-        let plan = schemas::compile(key, schema, (&self.roles, &mut self.paths), datasets)?;
+        let paths = (&mut self.paths, &self.item_paths);
+        let plan = schemas::compile(key, schema, (&self.roles, paths), datasets)?;
         self.plans.insert(key, plan);
         Ok(())
     }
@@ -142,11 +152,13 @@ impl Topic {
         };
         let mut slots = recycle(std::mem::take(&mut self.slots));
         slots.resize(self.paths.len(), Slot::Absent);
+        let mut items = emptied(&mut self.items);
         let decoded = match &plan.avro {
-            Some(avro) => avro.decode(body, &self.limits, &mut slots),
+            Some(avro) => avro.decode_with_items(body, &self.limits, &mut slots, &mut items),
             None => {
                 let roles = (self.roles.as_slice(), &mut self.paths);
-                decode_json(&mut self.json, (body, &self.limits), roles, engine, &mut slots)
+                let found = (&mut slots, &mut items);
+                decode_json(&mut self.json, (body, &self.limits), roles, engine, found)
             }
         };
         if plan.avro.is_none() {
@@ -157,7 +169,7 @@ impl Topic {
         let answer = match decoded {
             Err(error) => error.into(),
             Ok(()) => {
-                let view = View { record, slots: &slots };
+                let view = View { record, slots: &slots, items: &items };
                 let written = Written {
                     version: &plan.version,
                     schema: &plan.schema,
@@ -169,6 +181,7 @@ impl Topic {
             }
         };
         self.slots = recycle(slots);
+        self.items = items.recycle();
         answer
     }
 
@@ -180,18 +193,26 @@ impl Topic {
     ) -> Answer {
         let mut slots = recycle(std::mem::take(&mut self.slots));
         slots.resize(self.paths.len(), Slot::Absent);
+        let mut items = emptied(&mut self.items);
         let roles = (self.roles.as_slice(), &mut self.paths);
-        let decoded = decode_json(&mut self.json, (body, &self.limits), roles, engine, &mut slots);
+        let found = (&mut slots, &mut items);
+        let decoded = decode_json(&mut self.json, (body, &self.limits), roles, engine, found);
         let answer = match decoded {
             Err(error) => error.into(),
             Ok(()) => {
-                let view = View { record, slots: &slots };
+                let view = View { record, slots: &slots, items: &items };
                 Answer::Decided(engine.take(&self.roles, view, None, highest))
             }
         };
         self.slots = recycle(slots);
+        self.items = items.recycle();
         answer
     }
+}
+
+/// Items without a value, with the memory of those of the record before.
+fn emptied<'a>(kept: &mut Items<'static>) -> Items<'a> {
+    std::mem::replace(kept, Items::new(1)).recycle()
 }
 
 /// Decodes JSON; paths never met are offered to the roles.
@@ -200,9 +221,9 @@ fn decode_json<'a>(
     (body, limits): (&'a [u8], &DecodeLimits),
     (roles, paths): (&[Role], &mut Paths),
     engine: &mut Engine,
-    slots: &mut Vec<Slot<'a>>,
+    found: (&mut Vec<Slot<'a>>, &mut Items<'a>),
 ) -> Result<(), DecodeError> {
     let mut want =
         |path: &str, _: &Slot<'_>| schemas::watch(path, (roles, &mut *paths), &mut engine.datasets);
-    plan.decode(body, limits, &mut want, slots)
+    plan.decode_with_items(body, limits, &mut want, found)
 }

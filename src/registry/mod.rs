@@ -12,6 +12,8 @@ mod client;
 mod fetch;
 mod keeper;
 mod references;
+#[cfg(test)]
+mod scripted;
 mod stand_in;
 mod status;
 #[cfg(test)]

@@ -1,9 +1,8 @@
 //! The client against the stand-in and against servers that misbehave.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -12,20 +11,11 @@ use crate::config::deployment::{PublicTopics, RegistryAccess, RegistryLogin, Sec
 use crate::observe::{SchemaAnswer, SchemaKey, SchemaLanguage};
 use crate::publish::EventKind;
 
+use super::scripted::{NOT_FOUND, Reply, listen, recorded, scripted};
 use super::{Options, Registry, RegistryError, SchemaSource, StandIn};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const SOON: Duration = Duration::from_millis(400);
-const GOOD: Reply = Reply::Status(200, r#"{"schema":"\"string\""}"#);
-const NOT_FOUND: Reply = Reply::Status(404, r#"{"error_code":40403,"message":"no"}"#);
-
-#[derive(Clone, Copy, Debug)]
-enum Reply {
-    Status(u16, &'static str),
-    /// The connection is held open and nothing is said.
-    Never,
-}
-
 fn options() -> Options {
     Options {
         // Long enough for a good answer on a machine that does other things.
@@ -39,54 +29,6 @@ fn options() -> Options {
 fn start(url: String, options: Options) -> Registry {
     let access = RegistryAccess::open(vec![url]);
     Registry::start(&access, options).expect("starts")
-}
-
-/// Answers schema calls by a script, then well; counts them. Has no versions to tell.
-fn scripted(listener: TcpListener, script: Vec<Reply>) -> Arc<AtomicU64> {
-    let calls = Arc::new(AtomicU64::new(0));
-    let counted = Arc::clone(&calls);
-    let serve = move || {
-        let mut script = script.into_iter();
-        let mut held = Vec::new();
-        for stream in listener.incoming() {
-            let mut stream = stream.expect("accepted");
-            let head = read_head(&mut stream);
-            let reply = if head.contains("/versions") && head.starts_with("GET") {
-                NOT_FOUND
-            } else {
-                counted.fetch_add(1, Ordering::SeqCst);
-                script.next().unwrap_or(GOOD)
-            };
-            match reply {
-                Reply::Status(status, body) => respond(&mut stream, status, body),
-                Reply::Never => held.push(stream),
-            }
-        }
-    };
-    std::thread::Builder::new().spawn(serve).expect("thread");
-    calls
-}
-
-fn read_head(stream: &mut TcpStream) -> String {
-    let (mut head, mut byte) = (Vec::new(), [0]);
-    while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|n| n == 1) {
-        head.push(byte[0]);
-    }
-    String::from_utf8_lossy(&head).into_owned()
-}
-
-fn respond(stream: &mut TcpStream, status: u16, body: &str) {
-    let length = body.len();
-    let _ = write!(
-        stream,
-        "HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
-    );
-}
-
-fn listen() -> (TcpListener, String) {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("free port");
-    let url = format!("http://{}", listener.local_addr().expect("address"));
-    (listener, url)
 }
 
 fn call(url: &str, method: &str, path: &str, body: &Value) -> (u16, Value) {
@@ -300,21 +242,6 @@ fn second_url_is_asked_when_the_first_is_down_and_credentials_stay_unsaid() {
     let SchemaAnswer::Known(schema) = answer else { panic!("{answer:?}") };
     assert_eq!((schema.subject.as_deref(), schema.number), (Some("orders-value"), Some(1)));
     assert!(!format!("{registry:?} {:?}", registry.status()).contains("hunter2"));
-}
-
-/// Answers every call well and keeps what was sent ahead of its body.
-fn recorded(listener: TcpListener) -> Arc<Mutex<Vec<String>>> {
-    let heads = Arc::new(Mutex::new(Vec::new()));
-    let kept = Arc::clone(&heads);
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.expect("accepted");
-            let head = read_head(&mut stream);
-            kept.lock().expect("no panic").push(head);
-            respond(&mut stream, 200, r#"{"schema":"\"string\""}"#);
-        }
-    });
-    heads
 }
 
 #[test]

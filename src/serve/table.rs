@@ -130,6 +130,8 @@ table! {
         "Cells moved to the rest because a window had too many.";
     FieldUnwatched: Counter "field_unwatched_total", "fields", ["subject"],
         "Fields not watched because a dataset had more than its limit.";
+    ItemLeftOut: Counter "item_left_out_total", "items", ["subject"],
+        "Items of arrays and maps beyond the 64 that count of one record.";
     TimeUnitMismatch: Counter "time_unit_mismatch_total", "records", ["subject"],
         "Records refused as past or future whose time would be plausible in another unit.";
     DefinitionOther: Counter "definition_other_total", "rows", ["subject"],

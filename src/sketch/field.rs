@@ -18,7 +18,8 @@ pub enum FieldKind {
     Opaque,
 }
 
-/// Exact counts. A record counts once in `present`, `null`, `absent` or `mismatch`.
+/// Exact counts. A record counts once in `present`, `null`, `absent` or `mismatch`; of a field of
+/// items each item does, and a record without items counts in none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FieldCounters {
     /// A value of the field's kind.
@@ -58,7 +59,7 @@ impl FieldCounters {
         self.breach += other.breach;
     }
 
-    /// Records counted.
+    /// Records counted, or items.
     #[must_use]
     pub fn rows(&self) -> u64 {
         self.present + self.null + self.absent + self.mismatch

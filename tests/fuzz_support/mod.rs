@@ -10,6 +10,7 @@
     reason = "a private module of a test binary; the environment chooses how long it runs"
 )]
 
+pub mod items;
 pub mod mutate;
 
 use std::collections::BTreeSet;

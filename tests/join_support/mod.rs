@@ -75,6 +75,7 @@ pub(crate) fn plan(absent: Absent, waiting: usize) -> Arc<Plan> {
             cells_per_window: 64,
             fields_per_dataset: 64,
             versions_per_dataset: 16,
+            items_per_record: 64,
             text_bytes: 256,
             record_bytes: 1 << 20,
             depth: 16,

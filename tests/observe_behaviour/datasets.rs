@@ -165,6 +165,31 @@ fn a_guid_in_a_header_names_the_schema_and_cells_have_its_id() {
 }
 
 #[test]
+fn versions_of_plain_json_are_announced_up_to_the_limit_in_each_window() {
+    let version = Some(header("version"));
+    let dataset = driftline::config::plan::DatasetPlan { schema_version: version, ..orders() };
+    let mut run = Run::new(plan(&[dataset], &[]), 1);
+    run.observe.layout(&layout(9, 0));
+    let announced = |run: &mut Run, at: i64, versions: std::ops::Range<u32>| {
+        for version in versions {
+            let record = json("orders", &format!(r#"{{"at": {at}}}"#));
+            run.take(&record.with("version", &version.to_string()));
+        }
+        let told = run.told();
+        let batches = told.summaries.iter();
+        batches.map(|(_, batch)| batch.schemas.len()).sum::<usize>()
+    };
+    let limit = 4;
+
+    assert_eq!(announced(&mut run, 10, 0..2), 2);
+    assert_eq!(announced(&mut run, 1_010, 0..2), 0, "they are known");
+    assert_eq!(announced(&mut run, 1_020, 0..100), limit - 2);
+    assert_eq!(announced(&mut run, 2_010, 100..200), limit, "a later window");
+    assert_eq!(announced(&mut run, 2_020, 200..300), 0);
+    assert_eq!(announced(&mut run, 1_990, 200..300), 0, "an earlier one");
+}
+
+#[test]
 fn the_least_recently_met_schema_gives_way() {
     let mut run = Run::new(plan(&[orders()], &[]), 1);
     for id in 1..=4 {

@@ -102,6 +102,7 @@ pub(crate) fn plan(datasets: &[DatasetPlan], models: &[ModelPlan]) -> Plan {
             cells_per_window: 64,
             fields_per_dataset: 64,
             versions_per_dataset: 4,
+            items_per_record: 64,
             text_bytes: 256,
             record_bytes: 4_096,
             depth: 32,

@@ -21,6 +21,7 @@ pub mod registry;
 pub mod running;
 pub mod secured;
 pub mod settled;
+pub mod stages;
 pub mod stream;
 pub mod summaries;
 pub mod wait;

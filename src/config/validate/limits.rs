@@ -7,8 +7,11 @@ use crate::config::plan::Limits;
 
 const MEMORY: u64 = 512 << 20;
 const MEMORY_MIN: u64 = 64 << 20;
-/// Schemas in use at once are few; this leaves room for a topic that holds many kinds.
-const VERSIONS: usize = 64;
+/// Schemas in use at once are few. A topic that holds more kinds of record is read all the same,
+/// see `SCHEMAS_PER_PLAN` in observe.
+const VERSIONS: usize = 16;
+/// Most orders have fewer lines; one record of very many does not become a window's majority.
+const ITEMS: usize = 64;
 /// A code or a name is shorter; longer text is prose, and its prefix tells enough.
 const TEXT_BYTES: usize = 256;
 /// Four times what a broker takes unless told otherwise.
@@ -58,6 +61,7 @@ pub(super) fn limits(checks: &mut Checks<'_>, subjects: usize) -> Limits {
         cells_per_window: given(written.cells_per_window, cells),
         fields_per_dataset: given(written.fields_per_dataset, fields),
         versions_per_dataset: VERSIONS,
+        items_per_record: ITEMS,
         text_bytes: TEXT_BYTES,
         record_bytes: written.record.map_or(RECORD_BYTES, |bytes| bytes.0) as usize,
         depth: DEPTH,

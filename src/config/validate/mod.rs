@@ -3,6 +3,7 @@
 
 mod dataset;
 mod deployment;
+mod items;
 mod limits;
 mod model;
 mod security;
@@ -41,6 +42,7 @@ pub(super) fn plan(config: &Config) -> Result<(Plan, Deployment), ConfigError> {
     let datasets = dataset::all(&mut checks, &values);
     let models = model::all(&mut checks, &datasets);
     values::told_as_they_are(&mut checks, &datasets, &models);
+    items::entries_named(&mut checks, &datasets, &models);
     if config.datasets.is_empty() && config.models.is_empty() {
         checks.problem(
             &["datasets"],

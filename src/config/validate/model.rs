@@ -10,6 +10,7 @@ use crate::config::plan::{
     PredictionPlan, TimeSource,
 };
 use crate::config::written::{AbsentAsWritten, CoversAsWritten, Model, Outcomes, Predictions};
+use crate::event::path;
 
 type Datasets = BTreeMap<String, DatasetPlan>;
 
@@ -47,16 +48,21 @@ fn model(checks: &mut Checks<'_>, datasets: &Datasets, name: &str, written: &Mod
 
 fn inputs(checks: &mut Checks<'_>, datasets: &Datasets, name: &str, written: &Model) {
     for (dataset, fields) in &written.inputs {
-        let path = ["models", name, "inputs", dataset];
+        let at = ["models", name, "inputs", dataset];
         let Some(plan) = datasets.get(dataset) else {
             let message = format!("there is no dataset `{dataset}`");
-            checks.problem(&path, message, known_names(dataset, datasets));
+            checks.problem(&at, message, known_names(dataset, datasets));
             continue;
         };
-        for field in fields.iter().filter(|field| !plan.fields.watches(field)) {
+        let is_watched = |field: &str| match path::items(field) {
+            None => plan.fields.watches(field),
+            Some(_) => plan.fields.is_of_items(field),
+        };
+        for field in fields.iter().filter(|field| !is_watched(field)) {
             let message = format!("`{field}` is not among the watched fields of `{dataset}`");
-            let fix = format!("add it to `datasets.{dataset}.only`");
-            checks.problem(&path, message, fix);
+            let list = if path::items(field).is_some() { "fields" } else { "only" };
+            let fix = format!("add it to `datasets.{dataset}.{list}`");
+            checks.problem(&at, message, fix);
         }
     }
 }

@@ -30,8 +30,10 @@ pub struct Dataset {
     #[serde(default)]
     pub bounds: BoundsAsWritten,
     /// What is known of single fields, by dotted path. All scalar fields are watched, whether
-    /// named here or not, unless `only` is given. `"items[#]"` is how many items the array `items`
-    /// has, `"tags{#}"` how many entries the map `tags`: numbers, watched where named here.
+    /// named here or not, unless `only` is given. What is in arrays and maps is watched where it is
+    /// named here or in `only`: `"lines[#]"` is how many items the array `lines` has, `"tags{#}"`
+    /// how many entries the map `tags`; `"lines[].price"`, `"codes[]"` and `"tags{}"` are values of
+    /// their items, each of which counts.
     #[serde(default)]
     pub fields: BTreeMap<String, Field>,
     /// The only fields to watch. Default: all scalar fields of each schema.

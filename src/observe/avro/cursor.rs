@@ -22,6 +22,11 @@ impl<'a> Cursor<'a> {
         self.rest.is_empty()
     }
 
+    /// Bytes left.
+    pub(super) fn len(&self) -> usize {
+        self.rest.len()
+    }
+
     /// The next `len` bytes.
     #[inline]
     pub(super) fn take(&mut self, len: usize) -> Result<&'a [u8], DecodeError> {

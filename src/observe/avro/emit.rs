@@ -4,21 +4,24 @@
 //! It runs nothing.
 
 use super::leaf::Leaf;
-use super::program::{Op, Program, Span, Unit};
+use super::program::{Each, Op, Program, Span, Unit};
 use super::shape::{Node, Shape};
+use crate::observe::items::ItemPaths;
 
 impl Program {
-    /// Emits a shape; `watched` has the slot of each of its fields.
-    pub(super) fn of(shape: &Shape, watched: &[Option<u32>]) -> Program {
+    /// Emits a shape; `watched` has the slot of each of its fields, `items` also those of paths
+    /// that its items do not have.
+    pub(super) fn of(shape: &Shape, watched: &[Option<u32>], items: &ItemPaths) -> Program {
         let program = Program {
             ops: Vec::new(),
             root: 0..0,
             slot_lists: Vec::new(),
             branches: Vec::new(),
             enums: Vec::new(),
+            each: Vec::new(),
             recursive: Vec::new(),
         };
-        let mut emit = Emit { program, watched, label: 0 };
+        let mut emit = Emit { program, watched, items, label: 0 };
         emit.node(&shape.root);
         emit.program.root = 0..emit.place();
         for record in &shape.recursive {
@@ -34,6 +37,7 @@ impl Program {
 struct Emit<'s> {
     program: Program,
     watched: &'s [Option<u32>],
+    items: &'s ItemPaths,
     /// Where control may arrive from elsewhere: skips are not merged across it.
     label: u32,
 }
@@ -66,11 +70,17 @@ impl Emit<'_> {
                 }
             }
             Node::Union(nodes) => self.union(nodes),
-            Node::Items { node: inside, is_map, field, length } => {
+            Node::Items { node: inside, is_map, field, length, path } => {
                 if let Some(slot) = self.slot(*field) {
                     self.push(Op::Composite { slot });
                 }
-                self.items(inside, *is_map, self.slot(*length));
+                let length = self.slot(*length);
+                let slots = path.as_ref().map_or_else(Vec::new, |path| self.items.of(path));
+                if slots.is_empty() {
+                    self.items(inside, *is_map, length);
+                } else {
+                    self.each(inside, *is_map, (length, slots));
+                }
             }
             Node::Again(record) => {
                 self.push(Op::Again { record: index(*record) });
@@ -220,6 +230,19 @@ impl Emit<'_> {
             }
             Node::Again(_) => {}
         }
+    }
+
+    /// Items that are watched.
+    fn each(&mut self, node: &Node, is_map: bool, (length, slots): (Option<u32>, Vec<u32>)) {
+        let start = index(self.program.slot_lists.len());
+        let slots_span = Span { start, len: index(slots.len()) };
+        self.program.slot_lists.extend(slots);
+        let at = self.program.each.len();
+        self.program.each.push(Each { is_map, end: 0, length, slots: slots_span });
+        self.push(Op::EachItem { each: index(at) });
+        self.place();
+        self.node(node);
+        self.program.each[at].end = self.place();
     }
 
     fn items(&mut self, node: &Node, is_map: bool, length: Option<u32>) {

@@ -12,7 +12,9 @@
 //! branch makes every path below null. Records of several branches share the paths they both have.
 //!
 //! *Arrays and maps.* How many items `tags` has goes to the path `tags[#]` (`tags{#}` for a map)
-//! when someone watches it; null and absent are as for a scalar. The items are skipped.
+//! when someone watches it; null and absent are as for a scalar. Items are skipped unless a path
+//! of theirs is watched (`tags[]`, `lines[].price`): then each is read like a record of its own,
+//! into [`Items`].
 
 mod cursor;
 mod emit;
@@ -24,10 +26,12 @@ mod shape;
 
 use apache_avro::Schema;
 
+use crate::event::path;
 use crate::event::schema::SchemaField;
 use crate::observe::Slot;
 
 use super::framing::{DecodeError, DecodeLimits};
+use super::items::{ItemPaths, Items};
 
 pub(crate) use name::{full_name, qualified};
 
@@ -56,7 +60,7 @@ pub enum FoundKind {
     Bytes,
     /// [`Slot::Null`] and nothing else.
     Null,
-    /// [`Slot::Composite`]: an array or map, never watched.
+    /// [`Slot::Composite`]: an array or map, watched among items alone.
     Composite,
     /// [`Slot::Integer`]: how many items an array or map has. No path of the schema itself.
     Length,
@@ -128,28 +132,31 @@ pub struct AvroPlan {
 
 impl AvroPlan {
     /// Compiles a writer schema. `want` is asked about each scalar path and each length in schema
-    /// order and answers with the slot its values go to, or `None` for a path nobody watches.
-    /// Several paths may share a slot: the last one written counts.
+    /// order, but for those of items, and answers with the slot its values go to, or `None` for a
+    /// path nobody watches. Several paths may share a slot: the last one written counts.
+    /// `items` are the paths of items that are watched, whether this schema has them or not.
     ///
     /// # Errors
-    /// [`CompileError`]; it does not depend on what `want` answers.
+    /// [`CompileError`]; it does not depend on what is watched.
     pub fn compile(
         schema: &Schema,
         want: &mut dyn FnMut(&FoundField) -> Option<usize>,
+        items: &ItemPaths,
     ) -> Result<AvroPlan, CompileError> {
         let shape = shape::Shape::of(schema)?;
         let watched: Vec<Option<u32>> = shape
             .fields
             .iter()
             .map(|field| match field.kind {
+                _ if is_of_items(field) => items.slot(&field.schema.path),
                 FoundKind::Composite => None,
                 _ => want(field).and_then(|slot| u32::try_from(slot).ok()),
             })
             .collect();
-        Ok(AvroPlan { program: program::Program::of(&shape, &watched) })
+        Ok(AvroPlan { program: program::Program::of(&shape, &watched, items) })
     }
 
-    /// Parses a schema's JSON text and compiles it.
+    /// Parses a schema's JSON text and compiles it; no items are watched.
     ///
     /// # Errors
     /// As [`AvroPlan::compile`].
@@ -157,38 +164,59 @@ impl AvroPlan {
         schema: &str,
         want: &mut dyn FnMut(&FoundField) -> Option<usize>,
     ) -> Result<AvroPlan, CompileError> {
-        AvroPlan::compile(&parse_schema(schema)?, want)
+        AvroPlan::compile(&parse_schema(schema)?, want, &ItemPaths::default())
     }
 
-    /// Decodes the body of one record, without its framing.
-    ///
-    /// All of `slots` is set to [`Slot::Absent`] first; a value whose slot lies beyond them is
-    /// decoded and dropped. After an error they hold what was found before it.
-    ///
-    /// *Bound*: time is linear in the body's length, whatever counts and lengths it claims.
+    /// Decodes the body of one record, without its framing. Values of items are dropped.
     ///
     /// # Errors
-    /// [`DecodeError`] when the body is not exactly one value of the schema. Values nobody watches
-    /// are checked as far as finding their end takes.
+    /// As [`AvroPlan::decode_with_items`].
     pub fn decode<'a>(
         &'a self,
         body: &'a [u8],
         limits: &DecodeLimits,
         slots: &mut [Slot<'a>],
     ) -> Result<(), DecodeError> {
+        self.decode_with_items(body, limits, slots, &mut Items::new(1))
+    }
+
+    /// Decodes the body of one record, without its framing.
+    ///
+    /// All of `slots` is set to [`Slot::Absent`] first; a value whose slot lies beyond them is
+    /// decoded and dropped. `items` are to be empty, and take the values of items. After an error
+    /// both hold what was found before it.
+    ///
+    /// *Bound*: time is linear in the body's length, whatever counts and lengths it claims.
+    ///
+    /// # Errors
+    /// [`DecodeError`] when the body is not exactly one value of the schema. Values nobody watches
+    /// are checked as far as finding their end takes.
+    pub fn decode_with_items<'a>(
+        &'a self,
+        body: &'a [u8],
+        limits: &DecodeLimits,
+        slots: &mut [Slot<'a>],
+        items: &mut Items<'a>,
+    ) -> Result<(), DecodeError> {
         slots.fill(Slot::Absent);
-        run::run(&self.program, body, limits, slots)
+        run::run(&self.program, body, limits, (slots, items))
     }
 }
 
-/// Every path of a schema in schema order, arrays and maps included: what a
-/// [`crate::event::schema::SchemaSeen`] tells.
+/// It is a path of items, or of a length among them: no path of the schema itself.
+fn is_of_items(field: &FoundField) -> bool {
+    path::items(&field.schema.path).is_some()
+}
+
+/// Every path of a schema in schema order, arrays and maps included and what is within them left
+/// out: what a [`crate::event::schema::SchemaSeen`] tells.
 ///
 /// # Errors
 /// As [`AvroPlan::compile`].
 pub fn schema_fields(schema: &Schema) -> Result<Vec<SchemaField>, CompileError> {
     let shape = shape::Shape::of(schema)?;
-    let told = shape.fields.into_iter().filter(|field| field.kind != FoundKind::Length);
+    let told = shape.fields.into_iter();
+    let told = told.filter(|field| field.kind != FoundKind::Length && !is_of_items(field));
     Ok(told.map(|field| field.schema).collect())
 }
 

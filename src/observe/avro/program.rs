@@ -14,6 +14,8 @@ pub(super) struct Program {
     pub(super) branches: Vec<u32>,
     /// Symbols of each watched enum.
     pub(super) enums: Vec<Vec<String>>,
+    /// What becomes of watched items.
+    pub(super) each: Vec<Each>,
     /// Instructions of each recursive record.
     pub(super) recursive: Vec<Range<u32>>,
 }
@@ -23,6 +25,18 @@ pub(super) struct Program {
 pub(super) struct Span {
     pub(super) start: u32,
     pub(super) len: u32,
+}
+
+/// Watched items of an array or map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Each {
+    pub(super) is_map: bool,
+    /// Each item is the instructions that follow up to here.
+    pub(super) end: u32,
+    /// Where the number of items goes.
+    pub(super) length: Option<u32>,
+    /// The slots an item fills.
+    pub(super) slots: Span,
 }
 
 /// What a count or an index of a 64-bit integer means as a time.
@@ -129,6 +143,10 @@ pub(super) enum Op {
     CountedFixedItems {
         size: u32,
         slot: u32,
+    },
+    /// Items that are watched: index into [`Program::each`].
+    EachItem {
+        each: u32,
     },
     /// A record inside itself.
     Again {

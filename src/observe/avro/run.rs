@@ -4,18 +4,19 @@
 
 use crate::observe::Slot;
 use crate::observe::framing::{DEPTH_MAX, DecodeError, DecodeLimits};
+use crate::observe::items::Items;
 
 use super::cursor::{self, Cursor};
-use super::program::{Op, Program, Span, Unit};
+use super::program::{Each, Op, Program, Span, Unit};
 
 const DAY_MS: i64 = 86_400_000;
 
-/// Decodes one record; `slots` have been emptied.
+/// Decodes one record; slots and items have been emptied.
 pub(super) fn run<'a>(
     program: &'a Program,
     body: &'a [u8],
     limits: &DecodeLimits,
-    slots: &mut [Slot<'a>],
+    (slots, items): (&mut [Slot<'a>], &mut Items<'a>),
 ) -> Result<(), DecodeError> {
     let mut run = Run {
         program,
@@ -23,6 +24,7 @@ pub(super) fn run<'a>(
         text_bytes: limits.text_bytes,
         depth_left: limits.depth.min(DEPTH_MAX),
         slots,
+        items,
     };
     run.range(program.root.start, program.root.end)?;
     if run.cursor.is_empty() { Ok(()) } else { Err(DecodeError::TrailingBytes) }
@@ -34,6 +36,7 @@ struct Run<'a, 's> {
     text_bytes: usize,
     depth_left: usize,
     slots: &'s mut [Slot<'a>],
+    items: &'s mut Items<'a>,
 }
 
 impl<'a> Run<'a, '_> {
@@ -106,6 +109,7 @@ impl<'a> Run<'a, '_> {
                     let count = self.items(is_map, first, end)?;
                     self.set(slot, Slot::Integer(count));
                 }
+                Op::EachItem { each } => at = self.each(each, at)?,
                 Op::Again { record } => self.again(record)?,
                 rare => self.rare(rare)?,
             }
@@ -241,6 +245,56 @@ impl<'a> Run<'a, '_> {
         }
         self.depth_left += 1;
         Ok(all)
+    }
+
+    /// Reads items that are watched, their instructions from `first` on; gives where to go on.
+    #[inline(never)]
+    fn each(&mut self, each: u32, first: usize) -> Result<usize, DecodeError> {
+        let each = &self.program.each[each as usize];
+        self.deeper()?;
+        let mut all = 0;
+        loop {
+            let (count, told) = self.cursor.block()?;
+            if count == 0 {
+                break;
+            }
+            all = more(all, count);
+            let Some(size) = told else {
+                self.block(each, first, count)?;
+                continue;
+            };
+            let body = self.cursor.take(size)?;
+            let behind = std::mem::replace(&mut self.cursor, Cursor::new(body));
+            self.block(each, first, count)?;
+            if !self.cursor.is_empty() {
+                return Err(DecodeError::TrailingBytes);
+            }
+            self.cursor = behind;
+        }
+        self.depth_left += 1;
+        if let Some(slot) = each.length {
+            self.set(slot, Slot::Integer(all));
+        }
+        Ok(each.end as usize)
+    }
+
+    fn block(&mut self, each: &Each, first: usize, count: u64) -> Result<(), DecodeError> {
+        let program = self.program;
+        let start = each.slots.start as usize;
+        let slots = &program.slot_lists[start..start + each.slots.len as usize];
+        let mut left = count;
+        while left > 0 {
+            let before = self.cursor.len();
+            if each.is_map {
+                self.cursor.sized()?;
+            }
+            self.range(first as u32, each.end)?;
+            // An item without bytes is as all others: a count that lies costs nothing.
+            let same = if self.cursor.len() == before { left } else { 1 };
+            self.items.take(slots, self.slots, same);
+            left -= same;
+        }
+        Ok(())
     }
 
     fn fixed_items(&mut self, size: u32) -> Result<i64, DecodeError> {

@@ -27,14 +27,21 @@ pub(super) struct Shape {
 /// One type in its place.
 #[derive(Debug)]
 pub(super) enum Node {
-    /// A scalar, with its index in [`Shape::fields`] unless it lies below an array or map.
+    /// A scalar, with its index in [`Shape::fields`] unless it lies in a recursion.
     Leaf(Leaf, Option<usize>),
     /// Fields in order.
     Record(Vec<Node>),
     /// Branches in order.
     Union(Vec<Node>),
     /// An array's items, or a map's keys and values.
-    Items { node: Box<Node>, is_map: bool, field: Option<usize>, length: Option<usize> },
+    Items {
+        node: Box<Node>,
+        is_map: bool,
+        field: Option<usize>,
+        length: Option<usize>,
+        /// Path of each item; `None` in a recursion.
+        path: Option<String>,
+    },
     /// A record met inside itself: index into [`Shape::recursive`].
     Again(usize),
 }
@@ -69,7 +76,7 @@ impl Shape {
 /// Where in the schema a walk is.
 #[derive(Clone, Debug)]
 struct Place<'s> {
-    /// Dotted path; `None` below arrays and maps and in a recursion.
+    /// Dotted path; `None` in a recursion.
     path: Option<String>,
     /// A union with a null branch lies above.
     nullable: bool,
@@ -188,13 +195,20 @@ impl<'s> Walk<'s> {
     ) -> Result<Node, CompileError> {
         let about = About::plain(FoundKind::Composite, if is_map { "map" } else { "array" });
         let field = self.found(about, place);
-        let mark = if is_map { "{#}" } else { "[#]" };
-        let length = About::plain(FoundKind::Length, "length");
-        let path = place.path.as_ref().map(|path| format!("{path}{mark}"));
-        let length = self.found(length, &Place { path, ..place.clone() });
-        let inside = Place { path: None, depth: place.depth + 1, ..place.clone() };
+        let marked = |mark: &str| place.path.as_ref().map(|path| format!("{path}{mark}"));
+        let (length, path) = if is_map { ("{#}", "{}") } else { ("[#]", "[]") };
+        let (length, path) = (marked(length), marked(path));
+        let about = About::plain(FoundKind::Length, "length");
+        let length = self.found(about, &Place { path: length, ..place.clone() });
+        let inside = Place {
+            path: path.clone(),
+            nullable: false,
+            field: None,
+            namespace: place.namespace.clone(),
+            depth: place.depth + 1,
+        };
         let node = Box::new(self.node(items, &inside)?);
-        Ok(Node::Items { node, is_map, field, length })
+        Ok(Node::Items { node, is_map, field, length, path })
     }
 
     fn leaf(&mut self, schema: &'s Schema, place: &Place<'s>) -> Node {

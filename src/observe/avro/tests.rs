@@ -327,3 +327,108 @@ fn slots_beyond_the_callers_are_dropped() {
 
     assert_eq!(plan.unwrap().decode(&[2], &LIMITS, &mut []), Ok(()));
 }
+
+/// Decodes with these paths of items watched; gives their values by path, in order.
+fn items_of<'a>(
+    plan: &'a AvroPlan,
+    paths: &[&'static str],
+    body: &'a [u8],
+) -> Result<Vec<(&'static str, Slot<'a>)>, DecodeError> {
+    let mut items = Items::new(3);
+    let mut slots = vec![Slot::Absent; paths.len()];
+    plan.decode_with_items(body, &LIMITS, &mut slots, &mut items)?;
+    assert!(slots.iter().all(|slot| *slot == Slot::Absent), "{slots:?}");
+    Ok(items.values().map(|(slot, value)| (paths[slot], *value)).collect())
+}
+
+fn plan_of_items(schema: &str, paths: &[&'static str]) -> AvroPlan {
+    let mut watch = ItemPaths::default();
+    for (slot, path) in paths.iter().enumerate() {
+        assert!(watch.name(path, slot), "{path}");
+    }
+    let schema = parse_schema(schema).unwrap();
+    AvroPlan::compile(&schema, &mut |_| None, &watch).unwrap()
+}
+
+#[test]
+fn items_are_found_in_all_layouts() {
+    let line = r#"{"type": "record", "name": "L", "fields": [{"name": "p", "type": ["null", "int"]},
+        {"name": "q", "type": "int"}]}"#;
+    let (int, p, none) = (Slot::Integer, "a[].p", Slot::Absent);
+    for (items, paths, body, expected) in [
+        (
+            r#""string""#,
+            &["a[]"][..],
+            &[4, 2, b'x', 0, 0][..],
+            vec![("a[]", Slot::Text("x")), ("a[]", Slot::Text(""))],
+        ),
+        // Blocks that tell their size, and two of them.
+        (
+            r#""int""#,
+            &["a[]"],
+            &[3, 4, 2, 4, 1, 2, 6, 0],
+            vec![("a[]", int(1)), ("a[]", int(2)), ("a[]", int(3))],
+        ),
+        (line, &["a[].p"], &[4, 0, 8, 2, 6, 8, 0], vec![(p, Slot::Null), (p, int(3))]),
+        (line, &["a[].p", "a[].gone"], &[2, 2, 6, 8, 0], vec![(p, int(3)), ("a[].gone", none)]),
+        (line, &["a[]"], &[2, 0, 8, 0], vec![("a[]", none)]),
+        (
+            r#"{"type": "array", "items": "int"}"#,
+            &["a[][]", "a[][#]", "a[]"],
+            &[4, 2, 8, 0, 0, 0],
+            vec![
+                ("a[][]", int(4)),
+                ("a[][#]", int(1)),
+                ("a[]", Slot::Composite),
+                ("a[][#]", int(0)),
+                ("a[]", Slot::Composite),
+            ],
+        ),
+        (
+            r#"{"type": "map", "values": "int"}"#,
+            &["a[]{}"],
+            &[2, 2, 2, b'k', 8, 0, 0],
+            vec![("a[]{}", int(4))],
+        ),
+        (r#""string""#, &["a[]"], &[0], vec![]),
+    ] {
+        let schema =
+            record(&format!(r#"{{"name": "a", "type": {{"type": "array", "items": {items}}}}}"#));
+        let plan = plan_of_items(&schema, paths);
+        assert_eq!(items_of(&plan, paths, body), Ok(expected), "{items} {body:?}");
+    }
+}
+
+#[test]
+fn items_of_a_branch_not_taken_are_none() {
+    let schema = record(r#"{"name": "a", "type": ["null", {"type": "map", "values": "int"}]}"#);
+    let plan = plan_of_items(&schema, &["a{}"]);
+
+    assert_eq!(items_of(&plan, &["a{}"], &[0]), Ok(vec![]));
+    let one = Ok(vec![("a{}", Slot::Integer(4))]);
+    assert_eq!(items_of(&plan, &["a{}"], &[2, 2, 2, b'k', 8, 0]), one);
+}
+
+#[test]
+fn items_that_lie_are_errors_or_cost_nothing() {
+    let array = |items: &str| {
+        let schema =
+            record(&format!(r#"{{"name": "a", "type": {{"type": "array", "items": {items}}}}}"#));
+        plan_of_items(&schema, &["a[]"])
+    };
+    let most = [0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1];
+    let nulls = array(r#""null""#);
+    let bomb = [&most[..], &[0]].concat();
+    assert_eq!(items_of(&nulls, &["a[]"], &bomb), Ok(vec![("a[]", Slot::Null); 3]));
+    let ints = array(r#""int""#);
+    for (body, error) in [
+        (&bomb[..], DecodeError::Truncated),
+        (&[1, 1, 0], DecodeError::BadLength),
+        // A size beyond, before and behind the end of the items.
+        (&[1, 8, 2, 0], DecodeError::Truncated),
+        (&[3, 2, 2, 4, 0], DecodeError::Truncated),
+        (&[1, 4, 2, 4, 0], DecodeError::TrailingBytes),
+    ] {
+        assert_eq!(items_of(&ints, &["a[]"], body), Err(error), "{body:?}");
+    }
+}

@@ -145,7 +145,7 @@ fn composite_is_told_only_where_a_scalar_was_met() {
 #[test]
 fn lengths_are_counted_where_asked_for() {
     let mut plan = JsonPlan::new();
-    assert!(plan.count("a[#]", 0) && plan.count("b.c{#}", 1) && !plan.count("a", 2));
+    assert!(plan.name("a[#]", 0) && plan.name("b.c{#}", 1) && !plan.name("a", 2));
     for (body, array, object) in [
         (r#"{"a": [1, [2, 3], {}], "b": {"c": {"x": 1, "y": [1]}}}"#, Some(3), Some(2)),
         (r#"{"a": [], "b": {"c": {}}}"#, Some(0), Some(0)),
@@ -262,4 +262,67 @@ fn nesting_is_bounded() {
     let result =
         JsonPlan::new().decode(deep.as_bytes(), &limits, &mut |_, _| None, &mut Vec::new());
     assert_eq!(result, Err(DecodeError::TooDeep));
+}
+
+/// Decodes twice with these paths of items watched; gives their values by path, in order.
+fn check_items(paths: &[&'static str], body: &str, expected: &[(&str, Slot<'_>)]) {
+    let mut plan = JsonPlan::new();
+    for (slot, path) in paths.iter().enumerate() {
+        assert!(plan.name(path, slot), "{path}");
+    }
+    for _ in 0..2 {
+        let (mut slots, mut items) = (Vec::new(), Items::new(3));
+        let mut want = |path: &str, _: &Slot<'_>| {
+            assert!(!path.contains(['[', '{']), "{path}");
+            None
+        };
+        let limits = DecodeLimits { depth: 8, paths: 20, ..LIMITS };
+        let out = (&mut slots, &mut items);
+        let result = plan.decode_with_items(body.as_bytes(), &limits, &mut want, out);
+        assert_eq!(result, Ok(()), "{body}");
+        let found: Vec<_> = items.values().map(|(slot, value)| (paths[slot], *value)).collect();
+        assert_eq!(found, expected, "{body}");
+    }
+}
+
+#[test]
+fn items_are_read_like_records_of_their_own() {
+    let (int, text) = (Slot::Integer, Slot::Text);
+    check_items(
+        &["a[]"],
+        r#"{"a": [1, "\n", null]}"#,
+        &[("a[]", int(1)), ("a[]", text("\n")), ("a[]", Slot::Null)],
+    );
+    check_items(
+        &["a[].p"],
+        r#"{"a": [{"p": 1, "q": 9}, {"q": 2}, {"p": "\t", "p": "\n"}]}"#,
+        &[("a[].p", int(1)), ("a[].p", Slot::Absent), ("a[].p", text("\n"))],
+    );
+    check_items(&["a[]"], r#"{"a": [{"p": 1}, [2]]}"#, &[("a[]", Slot::Composite); 2]);
+    check_items(
+        &["a[].b[].c", "a[].b[#]"],
+        r#"{"a": [{"b": [{"c": 1}, {"c": 2}]}, {"b": []}]}"#,
+        &[("a[].b[].c", int(1)), ("a[].b[].c", int(2)), ("a[].b[#]", int(2)), ("a[].b[#]", int(0))],
+    );
+    check_items(
+        &["m{}", "m[]"],
+        r#"{"m": {"x": 1, "y": 2}, "n": [1]}"#,
+        &[("m{}", int(1)), ("m{}", int(2))],
+    );
+    check_items(&["m{}", "m[]"], r#"{"m": [1]}"#, &[("m[]", int(1))]);
+    for none in [r#"{"a": []}"#, r#"{"a": null}"#, r#"{"a": 5}"#, "{}"] {
+        check_items(&["a[]", "a[].p"], none, &[]);
+    }
+}
+
+#[test]
+fn items_of_the_last_of_equal_keys_count() {
+    let int = Slot::Integer;
+    check_items(&["a[]"], r#"{"a": [1, "\n"], "a": [3]}"#, &[("a[]", int(3))]);
+    check_items(&["a[].p"], r#"{"a": [{"p": 1}], "a": 5}"#, &[]);
+    check_items(
+        &["a[].b[]"],
+        r#"{"a": [{"b": [1]}, {"b": [2], "b": [3]}]}"#,
+        &[("a[].b[]", int(1)), ("a[].b[]", int(3))],
+    );
 }

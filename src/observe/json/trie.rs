@@ -2,6 +2,8 @@
 //!
 //! It reads no JSON and holds no values.
 
+use crate::observe::items::ItemPaths;
+
 /// Longest path remembered. *Units*: bytes.
 const PATH_BYTES_MAX: usize = 1_024;
 
@@ -25,19 +27,40 @@ pub(super) enum Watch {
     Slot(u32),
 }
 
-/// Where the number of items at a path goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Length {
-    pub(super) slot: u32,
-    /// Of members of an object; else of items of an array.
-    pub(super) is_map: bool,
+/// What is asked about the items of an array, or the members of an object.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Inside {
+    /// Where their number goes.
+    pub(super) length: Option<u32>,
+    /// The path of each of them, where one is watched.
+    pub(super) item: Option<NodeId>,
+    /// The slots one of them fills.
+    pub(super) slots: Vec<u32>,
+    /// The same and those of items within.
+    pub(super) below: Vec<u32>,
+}
+
+/// [`Inside`] of an array and of an object, in the order of `false` and `true`.
+pub(super) type Insides = [Inside; 2];
+
+/// Marks behind a path, in the same order.
+const MARKS: [(&str, &str); 2] = [("[#]", "[]"), ("{#}", "{}")];
+
+/// What no longer counts.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Forgotten<'t> {
+    /// The value in a slot.
+    Slot(u32),
+    /// Values of items, of these slots, from a place on.
+    Items(&'t [u32], usize),
 }
 
 /// Paths met, at most a given number of them.
 #[derive(Clone, Debug)]
 pub(super) struct Trie {
-    /// Paths whose items are counted.
-    lengths: Vec<(Box<str>, Length)>,
+    /// Paths of lengths that are watched.
+    lengths: Vec<(Box<str>, u32)>,
+    items: ItemPaths,
     nodes: Vec<Node>,
     /// Which record this is; counts from 1.
     record: u64,
@@ -52,7 +75,10 @@ struct Node {
     /// The key is written as it is, without escapes.
     is_plain: bool,
     watch: Watch,
-    length: Option<Length>,
+    /// Something is asked about items at the path.
+    inside: Option<Box<Insides>>,
+    /// It is the path of items, or below one.
+    of_items: bool,
     /// Where it stands among its parent's children.
     order: usize,
     /// Children in the order first met, which most records repeat.
@@ -63,6 +89,8 @@ struct Node {
     record: u64,
     met_from: usize,
     met_to: usize,
+    /// How many values of items that record had before.
+    items_from: usize,
 }
 
 impl Node {
@@ -73,13 +101,15 @@ impl Node {
             key: key.into(),
             is_plain: !key.bytes().any(needs_escape),
             watch: Watch::Unasked,
-            length: None,
+            inside: None,
+            of_items: false,
             order,
             children: Vec::new(),
             sorted: Vec::new(),
             record: 0,
             met_from: 0,
             met_to: 0,
+            items_from: 0,
         }
     }
 }
@@ -87,16 +117,56 @@ impl Node {
 impl Trie {
     pub(super) fn new() -> Trie {
         let nodes = vec![Node::new(String::new(), "", 0)];
-        Trie { lengths: Vec::new(), nodes, record: 0, met: Vec::new() }
+        Trie { lengths: Vec::new(), items: ItemPaths::default(), nodes, record: 0, met: Vec::new() }
     }
 
-    /// Counts the items at a path not met yet.
-    pub(super) fn count(&mut self, path: &str, length: Length) {
-        self.lengths.push((path.into(), length));
+    /// Watches the length or the items that a path not met yet names; gives whether it does.
+    pub(super) fn name(&mut self, path: &str, slot: u32) -> bool {
+        let is_length = MARKS.iter().any(|(mark, _)| path.ends_with(mark));
+        if is_length {
+            self.lengths.push((path.into(), slot));
+        }
+        self.items.name(path, slot as usize) || is_length
     }
 
-    pub(super) fn length(&self, id: NodeId) -> Option<Length> {
-        self.node(id).length
+    /// What is asked about the items at a path.
+    #[inline]
+    pub(super) fn inside(&self, id: NodeId, is_map: bool) -> Option<&Inside> {
+        let insides = self.node(id).inside.as_deref()?;
+        Some(&insides[usize::from(is_map)])
+    }
+
+    /// What is asked of the path `id` in making it.
+    fn look_inside(&mut self, id: NodeId) {
+        let mut insides = Insides::default();
+        for (inside, (length, item)) in insides.iter_mut().zip(MARKS) {
+            let path = &self.node(id).path;
+            let (length, path) = (format!("{path}{length}"), format!("{path}{item}"));
+            let known = self.lengths.iter().find(|(known, _)| **known == *length);
+            inside.length = known.map(|(_, slot)| *slot);
+            inside.slots = self.items.of(&path);
+            inside.below = self.items.below(&path);
+            if !inside.below.is_empty() {
+                inside.item = self.make(path, item, (0, true));
+            }
+        }
+        let asked = |inside: &Inside| inside.length.is_some() || inside.item.is_some();
+        if insides.iter().any(asked) {
+            self.nodes[id.0 as usize].inside = Some(Box::new(insides));
+        }
+    }
+
+    /// Makes a path and those of its items.
+    fn make(&mut self, path: String, key: &str, place: (usize, bool)) -> Option<NodeId> {
+        let id = NodeId(u32::try_from(self.nodes.len()).ok()?);
+        let (order, of_items) = place;
+        let watch = match of_items {
+            false => Watch::Unasked,
+            true => self.items.slot(&path).map_or(Watch::No, Watch::Slot),
+        };
+        self.nodes.push(Node { watch, of_items, ..Node::new(path, key, order) });
+        self.look_inside(id);
+        Some(id)
     }
 
     /// Paths remembered.
@@ -154,23 +224,25 @@ impl Trie {
         if self.len() >= paths_max || above.path.len() + 1 + key.len() > PATH_BYTES_MAX {
             return None;
         }
-        let id = NodeId(u32::try_from(self.nodes.len()).ok()?);
         let is_root = parent == NodeId::ROOT;
         let path = if is_root { key.to_owned() } else { format!("{}.{key}", above.path) };
-        let order = above.children.len();
-        let counted = self.lengths.iter().find(|(counted, _)| **counted == *path);
-        let length = counted.map(|(_, length)| *length);
-        self.nodes.push(Node { length, ..Node::new(path, key, order) });
+        let (order, of_items) = (above.children.len(), above.of_items);
+        let id = self.make(path, key, (order, of_items))?;
         let above = &mut self.nodes[parent.0 as usize];
         above.children.push(id);
         above.sorted.insert(place, id);
         Some((id, order))
     }
 
-    /// Notes that this record has the path. Met a second time, what it and all below it had
-    /// found no longer counts: `forget` is called with each slot.
+    /// Notes that this record has the path, after so many values of items. Met a second time, what
+    /// it and all below it had found no longer counts: `forget` is called with each slot.
     #[inline]
-    pub(super) fn enter(&mut self, id: NodeId, forget: &mut dyn FnMut(u32)) {
+    pub(super) fn enter(
+        &mut self,
+        id: NodeId,
+        items: usize,
+        forget: &mut dyn FnMut(Forgotten<'_>),
+    ) {
         if self.node(id).record == self.record {
             self.forget(id, forget);
         }
@@ -181,6 +253,19 @@ impl Trie {
         node.record = record;
         node.met_from = from;
         node.met_to = from + 1;
+        node.items_from = items;
+    }
+
+    /// How many paths have been met in this record.
+    pub(super) fn mark(&self) -> usize {
+        self.met.len()
+    }
+
+    /// Notes that an item has ended, begun at `mark`: the next may have the same paths.
+    pub(super) fn next_item(&mut self, mark: usize) {
+        for id in self.met.drain(mark..) {
+            self.nodes[id.0 as usize].record = 0;
+        }
     }
 
     /// Notes that the object at `id` has ended: what was met since is below it.
@@ -190,17 +275,21 @@ impl Trie {
     }
 
     #[cold]
-    fn forget(&mut self, id: NodeId, forget: &mut dyn FnMut(u32)) {
+    fn forget(&mut self, id: NodeId, forget: &mut dyn FnMut(Forgotten<'_>)) {
         let (from, to) = (self.node(id).met_from, self.node(id).met_to);
         for at in from..to {
             let Some(&below) = self.met.get(at) else {
                 break;
             };
             if let Watch::Slot(slot) = self.watch(below) {
-                forget(slot);
+                forget(Forgotten::Slot(slot));
             }
-            if let Some(length) = self.length(below) {
-                forget(length.slot);
+            let node = self.node(below);
+            for inside in node.inside.iter().flat_map(|insides| insides.iter()) {
+                if let Some(length) = inside.length {
+                    forget(Forgotten::Slot(length));
+                }
+                forget(Forgotten::Items(&inside.below, node.items_from));
             }
             self.nodes[below.0 as usize].record = 0;
         }
