@@ -11,6 +11,7 @@ mod error;
 pub mod estimate;
 mod place;
 pub mod plan;
+pub mod property;
 mod read;
 mod scalar;
 pub mod schema;

@@ -276,34 +276,6 @@ impl KafkaSecurity {
 /// The property that holds a token to log in with as it is.
 pub const TOKEN_PROPERTY: &str = "sasl.oauthbearer.config";
 
-/// Properties the runtime sets itself; another value would break what it promises.
-pub const RESERVED: &[&str] = &[
-    "acks",
-    "auto.commit.enable",
-    "auto.offset.reset",
-    "bootstrap.servers",
-    "enable.auto.commit",
-    "enable.auto.offset.store",
-    "enable.idempotence",
-    "enable.partition.eof",
-    "group.id",
-    "group.instance.id",
-    "group.protocol",
-    "group.remote.assignor",
-    "isolation.level",
-    "max.in.flight",
-    "max.in.flight.requests.per.connection",
-    "max.poll.interval.ms",
-    "message.timeout.ms",
-    "delivery.timeout.ms",
-    "metadata.broker.list",
-    "partition.assignment.strategy",
-    "request.required.acks",
-    "test.mock.num.brokers",
-    "transaction.timeout.ms",
-    "transactional.id",
-];
-
 impl Oidc {
     fn properties(&self, found: &mut Properties) -> Result<(), Unreadable> {
         found.plain("sasl.mechanism", "OAUTHBEARER");
