@@ -243,7 +243,7 @@ impl KafkaSecurity {
         let pems = self.tls.pems()?;
         found.secret("ssl.ca.pem", pems.ca);
         if let Some((certificate, key)) = pems.client {
-            found.secret("ssl.certificate.pem", Some(certificate));
+            found.secret(CERTIFICATE_PROPERTY, Some(certificate));
             found.secret("ssl.key.pem", Some(key));
         }
         if let Some(client) = &self.tls.client {
@@ -272,6 +272,9 @@ impl KafkaSecurity {
         Ok(found.0)
     }
 }
+
+/// The property that holds the certificate we show.
+pub const CERTIFICATE_PROPERTY: &str = "ssl.certificate.pem";
 
 /// The property that holds a token to log in with as it is.
 pub const TOKEN_PROPERTY: &str = "sasl.oauthbearer.config";
