@@ -12,7 +12,7 @@
 //! | environment | chooses |
 //! |---|---|
 //! | `DRIFTLINE_TEST_KAFKA` | the broker; 127.0.0.1:29092 |
-//! | `KAFKA_PROPERTIES` | librdkafka properties of all clients, as `name=value,name=value` |
+//! | `TLS` | another broker, over TLS, measured in turns with the first: `host:port,ca,certificate,key`, the last three files in PEM |
 //! | `RECORDS` | how many, of about 130 bytes; 6,000,000 |
 //! | `COMPRESSION` | how they are written: `none`, `lz4`, `zstd` |
 //! | `INSTANCES` | instances of observe that share the topic; 1 |
@@ -30,7 +30,6 @@
 
 use std::collections::BTreeSet;
 use std::env::var;
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, channel};
@@ -62,45 +61,70 @@ const FIELDS: [(&str, &str); 2] = [("3", "only: [amount, country, items]"), ("al
 
 /// The topic, and how to reach it.
 struct Target {
+    /// What it is called in what is printed.
+    name: &'static str,
     brokers: String,
-    properties: Vec<(String, String)>,
+    tls: Option<Tls>,
     registry: StandIn,
     topic: String,
     stamp: u128,
 }
 
+/// Files in PEM.
+struct Tls {
+    ca: String,
+    certificate: String,
+    key: String,
+}
+
 fn main() {
     let number = |name: &str, default: u32| var(name).map_or(default, |n| n.parse().unwrap());
     let stamp = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
-    let properties = var("KAFKA_PROPERTIES").unwrap_or_default();
-    let pairs = properties.split(',').filter_map(|pair| pair.split_once('='));
-    let target = Target {
-        brokers: var("DRIFTLINE_TEST_KAFKA").unwrap_or_else(|_| "127.0.0.1:29092".into()),
-        properties: pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+    let topic = var("TOPIC").unwrap_or_else(|_| format!("bench-{stamp}"));
+    let target = |name, brokers: String, tls| Target {
+        name,
+        brokers,
+        tls,
         registry: StandIn::start().unwrap(),
-        topic: var("TOPIC").unwrap_or_else(|_| format!("bench-{stamp}")),
+        topic: topic.clone(),
         stamp,
     };
-    let (plan, ids) = target.schemas(number("RECORDS", 6_000_000));
-    if var("FILL").is_ok() || var("TOPIC").is_err() {
-        target.fill(plan, &ids);
+    let brokers = var("DRIFTLINE_TEST_KAFKA").unwrap_or_else(|_| "127.0.0.1:29092".into());
+    let mut targets = vec![target("plain", brokers, None)];
+    if let Ok(tls) = var("TLS") {
+        let parts: Vec<String> = tls.split(',').map(str::to_owned).collect();
+        let [brokers, ca, certificate, key] = parts.try_into().unwrap();
+        targets.push(target("TLS", brokers, Some(Tls { ca, certificate, key })));
+    }
+    for target in &targets {
+        let (plan, ids) = target.schemas(number("RECORDS", 6_000_000));
+        if var("FILL").is_ok() || var("TOPIC").is_err() {
+            target.fill(plan, &ids);
+        }
+        if var("FILL").is_ok() {
+            ids.iter().for_each(|(schema, id)| println!("schema {id} order-v{}", schema.number()));
+        }
     }
     if var("FILL").is_ok() {
-        ids.iter().for_each(|(schema, id)| println!("schema {id} order-v{}", schema.number()));
         return;
     }
-    let records = target.records();
     let instances = number("INSTANCES", 1);
-    println!("{records} orders of the demo bank, Avro, {PARTITIONS} partitions, 16 or 17 fields");
+    println!("orders of the demo bank, Avro, {PARTITIONS} partitions, 16 or 17 fields");
     for (name, fields) in FIELDS {
         if var("FIELDS").is_ok_and(|wanted| wanted != name) {
             continue;
         }
         for round in 0..number("ROUNDS", 3) {
-            let bare = target.bare(records);
-            let observed = target.observe(round, fields, instances, records);
-            let ratio = observed.rate / bare.rate;
-            println!("{name:>3} fields: bare {bare}   observe {observed}   ratio {ratio:.2}");
+            for target in &targets {
+                let records = target.records();
+                let bare = target.bare(records);
+                let observed = target.observe(round, fields, instances, records);
+                let (ratio, over) = (observed.rate / bare.rate, target.name);
+                println!(
+                    "{over:>5}, {name:>3} fields, {records} records: bare {bare}   observe \
+                     {observed}   ratio {ratio:.2}"
+                );
+            }
         }
     }
 }
@@ -137,8 +161,12 @@ fn cpu() -> Duration {
 impl Target {
     fn client(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
-        for (name, value) in &self.properties {
-            config.set(name, value);
+        if let Some(tls) = &self.tls {
+            config
+                .set("security.protocol", "SSL")
+                .set("ssl.ca.location", &tls.ca)
+                .set("ssl.certificate.location", &tls.certificate)
+                .set("ssl.key.location", &tls.key);
         }
         config.set("bootstrap.servers", &self.brokers);
         config
@@ -147,13 +175,13 @@ impl Target {
     /// The configuration of one app that watches the topic.
     fn planned(&self, app: &str, fields: &str) -> (Plan, Deployment) {
         let (brokers, url, topic) = (&self.brokers, self.registry.url(), &self.topic);
-        let mut properties = String::new();
-        for (name, value) in &self.properties {
-            write!(properties, "\"{name}\": \"{value}\", ").unwrap();
-        }
+        let security = self.tls.as_ref().map_or_else(String::new, |tls| {
+            let Tls { ca, certificate, key } = tls;
+            format!("protocol: SSL, ca: \"{ca}\", certificate: \"{certificate}\", key: \"{key}\"")
+        });
         let text = format!(
             "app: {app}\n\
-             kafka: {{ bootstrap_servers: \"{brokers}\", properties: {{ {properties} }} }}\n\
+             kafka: {{ bootstrap_servers: \"{brokers}\", security: {{ {security} }} }}\n\
              registry: {{ url: \"{url}\" }}\n\
              datasets:\n  orders:\n    topic: {topic}\n    producer: {{ header: app }}\n    \
              {fields}\n\

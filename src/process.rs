@@ -151,13 +151,14 @@ pub fn run(
     if let Some(registry) = &registry {
         metrics.watch_registry(registry.clone());
     }
+    let told = metrics.clone();
     let watermarks = Watermarks::new(plan);
     let bridge = bridge(
         received,
         (metrics, health, watermarks, Learning::new(plan)),
         settings.listener.clone(),
     );
-    let mut rotation = Rotation::new(deployment);
+    let mut rotation = Rotation::new(deployment, told);
     let tools = (registry.as_ref(), &encoder);
     let mut result = run_loops(&mut setup, plan, settings, tools, (&mut rotation, shutdown));
     while let Ok(End::NewCredentials) = result {

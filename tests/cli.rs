@@ -57,6 +57,37 @@ fn a_wrong_command_line_exits_78() {
 }
 
 #[test]
+fn a_property_that_breaks_correctness_or_security_is_refused_by_every_verb() {
+    let verbs: [&[&str]; 3] = [
+        &["watch", "--topic", "orders"],
+        &["events"],
+        &["demo", "--registry", "http://127.0.0.1:1"],
+    ];
+    for verb in verbs {
+        let refused = |properties: &[&str]| {
+            let brokers = ["--brokers", "127.0.0.1:1"];
+            let output = driftline(&[verb, &brokers, properties].concat());
+            assert_eq!(output.status.code(), Some(78), "{verb:?} {properties:?}");
+            assert_eq!(out(&output), "");
+            err(&output)
+        };
+
+        assert_eq!(
+            refused(&["--property", "isolation.level=read_uncommitted"]),
+            "error: --property: `isolation.level` is set by Driftline; take it out\n"
+        );
+        assert_eq!(
+            refused(&["--property", "enable.ssl.certificate.verification=false"]),
+            "error: --property: `enable.ssl.certificate.verification` lets anyone pass as a broker \
+             or as a user; take it out, or say --allow-insecure\n"
+        );
+        let clear =
+            ["--property=security.protocol=sasl_plaintext", "--property=sasl.mechanism=PLAIN"];
+        assert!(refused(&clear).contains("PLAIN without encryption gives the log-in away"));
+    }
+}
+
+#[test]
 fn help_is_no_error_and_shows_examples() {
     for args in [&["--help"][..], &["check", "--help"], &["schema", "--help"]] {
         let output = driftline(args);

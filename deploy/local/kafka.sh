@@ -10,10 +10,14 @@
 #   kafka.sh up|wait|down|status secured   a second broker with TLS, log-in and rights
 #   kafka.sh acls|scram ARGS...            its rights and its users' passwords, as its admin
 #   kafka.sh certificate NAME FILE         FILE.pem and FILE.key for a client NAME of it
+#   kafka.sh token NAME [SECONDS]          a signed token for NAME, good for an hour or so long
+#   DRIFTLINE_KERBEROS=1 kafka.sh up secured    the same with a KDC of MIT Kerberos beside it
+#   kafka.sh keytab NAME FILE                   a principal NAME of it, and its key
 #
 # Ports are on loopback and can be chosen, so that several pairs run side by side:
 #   DRIFTLINE_KAFKA_PORT (29092, its controller one above)   DRIFTLINE_REGISTRY_PORT (28081)
-# The secured broker listens two (SASL_SSL) and three (SSL) above the first, its controller four.
+# The secured broker listens two (SASL_SSL) and three (SSL) above the first, its controller four and
+# its KDC five.
 #
 # One node, plain text, no authentication: for development and tests, never for real data. The
 # secured one has users `admin` and `driftline` with passwords made at its start.
@@ -36,7 +40,12 @@ REGISTRY_HOME="$WORK/registry-at-$REGISTRY_PORT"
 BROKER="127.0.0.1:$KAFKA_PORT"
 SECURED_PORT=$((KAFKA_PORT + 2))
 SECURED_HOME="$WORK/secured-$SECURED_PORT"
+TOKEN_ISSUER=driftline-local
+TOKEN_AUDIENCE=kafka-local
 REGISTRY="http://127.0.0.1:$REGISTRY_PORT/apis/ccompat/v7"
+
+# shellcheck source-path=SCRIPTDIR source=kerberos.sh
+source "$HERE/kerberos.sh"
 
 say() { printf 'kafka.sh: %s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }
@@ -171,6 +180,8 @@ PROPERTIES
   : >"$home/broker.log"
   nohup "$(java_bin)" -Xms256m -Xmx512m -cp "$KAFKA_LIBS/*" \
     "-Dlog4j2.configurationFile=$home/log4j2.properties" \
+    "-Djava.security.krb5.conf=$home/kerberos/krb5.conf" \
+    "-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls=file://$home/token.keys" \
     kafka.Kafka "$home/server.properties" \
     </dev/null >>"$home/broker.log" 2>&1 &
   echo $! >"$home/pid"
@@ -200,6 +211,28 @@ certificate() {
   rm -f "$file.csr"
 }
 
+base64url() { openssl base64 -A | tr '+/' '-_' | tr -d '='; }
+
+# The public half of the key that signs tokens, as brokers read it.
+token_keys() {
+  local modulus
+  modulus="$(openssl rsa -in "$1" -noout -modulus 2>/dev/null | sed 's/.*=//; s/../\\x&/g')"
+  printf '{"keys":[{"kty":"RSA","alg":"RS256","use":"sig","kid":"local","e":"AQAB","n":"%s"}]}\n' \
+    "$(printf '%b' "$modulus" | base64url)"
+}
+
+# A token as an identity provider would give it: NAME [SECONDS], [KEY] to sign with another key.
+token() {
+  local name="$1" seconds="${2:-3600}" key="${3:-$SECURED_HOME/token.key}" now head claims
+  [[ -f "$key" ]] || die "no secured broker at port $SECURED_PORT: $0 up secured"
+  now="$(date +%s)"
+  head="$(printf '{"alg":"RS256","kid":"local"}' | base64url)"
+  claims="$(printf '{"iss":"%s","aud":"%s","sub":"%s","iat":%d,"exp":%d}' \
+    "$TOKEN_ISSUER" "$TOKEN_AUDIENCE" "$name" "$now" "$((now + seconds))" | base64url)"
+  printf '%s.%s.%s\n' "$head" "$claims" \
+    "$(printf '%s.%s' "$head" "$claims" | openssl dgst -sha256 -sign "$key" -binary | base64url)"
+}
+
 write_secured_files() {
   local home="$SECURED_HOME"
   (
@@ -208,6 +241,8 @@ write_secured_files() {
       -subj "/CN=driftline test authority" -keyout "$home/ca.key" -out "$home/ca.pem" 2>/dev/null
     certificate broker "$home/broker"
     cat "$home/broker.key" "$home/broker.pem" >"$home/keystore.pem"
+    openssl genrsa -out "$home/token.key" 2048 2>/dev/null
+    token_keys "$home/token.key" >"$home/token.keys"
     openssl rand -hex 16 >"$home/admin.password"
     openssl rand -hex 16 >"$home/driftline.password"
     cat >"$home/admin.properties" <<PROPERTIES
@@ -218,7 +253,13 @@ ssl.truststore.type=PEM
 ssl.truststore.location=$home/ca.pem
 PROPERTIES
   )
-  # The second listener asks for a certificate and takes none: who has none is ANONYMOUS.
+  local mechanisms=SCRAM-SHA-512,SCRAM-SHA-256,PLAIN,OAUTHBEARER kerberos=""
+  if [[ -n "${DRIFTLINE_KERBEROS:-}" ]]; then
+    mechanisms+=,GSSAPI
+    kerberos="$(kerberos_settings)"
+  fi
+  # The second listener asks for a certificate and takes none: who has none is ANONYMOUS. Who
+  # logged in by a token is turned away when it ends, unless he has shown a newer one by then.
   cat >"$home/server.properties" <<PROPERTIES
 process.roles=broker,controller
 node.id=1
@@ -228,11 +269,17 @@ advertised.listeners=SASL_SSL://127.0.0.1:$SECURED_PORT,SSL://127.0.0.1:$((SECUR
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=SSL
 listener.security.protocol.map=CONTROLLER:SSL,SSL:SSL,SASL_SSL:SASL_SSL
-sasl.enabled.mechanisms=SCRAM-SHA-512,SCRAM-SHA-256,PLAIN,OAUTHBEARER
+sasl.enabled.mechanisms=$mechanisms
 listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
 listener.name.sasl_ssl.scram-sha-256.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
 listener.name.sasl_ssl.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_plain="plain";
 listener.name.sasl_ssl.oauthbearer.sasl.jaas.config=org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required;
+listener.name.sasl_ssl.oauthbearer.sasl.server.callback.handler.class=org.apache.kafka.common.security.oauthbearer.OAuthBearerValidatorCallbackHandler
+listener.name.sasl_ssl.oauthbearer.connections.max.reauth.ms=3600000
+sasl.oauthbearer.jwks.endpoint.url=file://$home/token.keys
+sasl.oauthbearer.expected.audience=$TOKEN_AUDIENCE
+sasl.oauthbearer.expected.issuer=$TOKEN_ISSUER
+sasl.oauthbearer.clock.skew.seconds=1
 ssl.keystore.type=PEM
 ssl.keystore.location=$home/keystore.pem
 ssl.truststore.type=PEM
@@ -242,6 +289,7 @@ listener.name.ssl.ssl.client.auth=requested
 ssl.principal.mapping.rules=RULE:^CN=([^,]+).*\$/\$1/
 authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
 super.users=User:admin;User:broker
+$kerberos
 $(common_settings)
 log.dirs=$home/data
 PROPERTIES
@@ -253,6 +301,7 @@ start_secured() {
   command -v openssl >/dev/null || die "openssl not found: install it to make certificates"
   fetch_kafka
   mkdir -p "$SECURED_HOME"
+  if [[ -n "${DRIFTLINE_KERBEROS:-}" ]]; then start_kdc; fi
   if [[ ! -f "$SECURED_HOME/data/meta.properties" ]]; then
     write_secured_files
     format "$SECURED_HOME" \
@@ -324,6 +373,7 @@ stop() {
 }
 
 down() {
+  stop_kdc
   if [[ "$1" == secured ]]; then stop "$SECURED_HOME"; say "stopped"; return; fi
   stop "$KAFKA_HOME"
   stop "$REGISTRY_HOME"
@@ -362,7 +412,7 @@ admin_tool() {
   tool "$class" --command-config "$SECURED_HOME/admin.properties" "$@"
 }
 
-usage() { sed -n '2,21s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
+usage() { sed -n '2,24s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
 
 what() {
   case "${1:-both}" in
@@ -382,6 +432,8 @@ case "${1:-}" in
   acls) shift; admin_tool org.apache.kafka.tools.AclCommand "$@" ;;
   scram) shift; admin_tool kafka.admin.ConfigCommand "$@" ;;
   certificate) certificate "$2" "$3" ;;
+  token) shift; token "$@" ;;
+  keytab) keytab "$2" "$3" ;;
   consume) shift; tool org.apache.kafka.tools.consumer.ConsoleConsumer "$@" ;;
   produce) shift; tool org.apache.kafka.tools.ConsoleProducer "$@" ;;
   -h | --help | help) usage ;;

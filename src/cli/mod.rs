@@ -13,6 +13,7 @@ mod demo;
 mod events;
 mod exit;
 mod logging;
+mod property;
 mod redrive;
 mod replay;
 mod report;

@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use super::Exit;
-use super::events::property;
+use super::property::{PropertyArgs, RefusedProperty};
 use super::report::{Learnt, Report};
 use super::signals;
 use super::wishes::WishArgs;
-use crate::config::deployment::{KafkaAccess, RegistryAccess, Secret};
+use crate::config::deployment::RegistryAccess;
 use crate::config::plan::Plan;
 use crate::config::{Config, ConfigError};
 use crate::event::route::Outbox;
@@ -68,9 +68,8 @@ pub(super) struct WatchArgs {
     /// Stop when all topics have been read to their end
     #[arg(long)]
     once: bool,
-    /// Further librdkafka property, such as security.protocol=SSL; can be repeated
-    #[arg(long = "property", value_name = "NAME=VALUE", value_parser = property)]
-    properties: Vec<(String, Secret)>,
+    #[command(flatten)]
+    properties: PropertyArgs,
     #[command(flatten)]
     wishes: WishArgs,
 }
@@ -80,6 +79,8 @@ pub(super) struct WatchArgs {
 enum Failure {
     #[error(transparent)]
     Config(#[from] ConfigError),
+    #[error(transparent)]
+    Property(#[from] RefusedProperty),
     #[error(transparent)]
     Infer(#[from] InferError),
     #[error(transparent)]
@@ -108,7 +109,7 @@ pub(super) fn run(args: &WatchArgs) -> Exit {
             eprintln!("error: {error}");
             match error {
                 Failure::Watch(error) if error.is_temporary() => Exit::Temporary,
-                Failure::Watch(_) | Failure::Infer(_) => Exit::Configuration,
+                Failure::Property(_) | Failure::Watch(_) | Failure::Infer(_) => Exit::Configuration,
                 _ => Exit::Failed,
             }
         }
@@ -146,21 +147,18 @@ fn configured(args: &WatchArgs, path: &std::path::Path) -> Result<Start, Failure
     if let Some(brokers) = &args.brokers {
         deployment.kafka.bootstrap_servers.clone_from(brokers);
     }
-    deployment.kafka.properties.extend(args.properties.iter().cloned());
+    let kafka = args.properties.added_to(deployment.kafka)?;
     let access = args.registry.as_ref().map(|url| access_to(url)).or(deployment.registry);
     let registry = access.map(|access| Registry::start(&access, Options::default())).transpose()?;
     let plan = Arc::new(plan);
     let topics = Observe::new(Arc::clone(&plan)).topics();
-    let open = |topic: &String| TopicReader::open(&deployment.kafka, topic);
+    let open = |topic: &String| TopicReader::open(&kafka, topic);
     let readers = topics.iter().map(open).collect::<Result<_, _>>()?;
     Ok((plan, readers, registry))
 }
 
 fn inferred(args: &WatchArgs) -> Result<Start, Failure> {
-    let access = KafkaAccess {
-        bootstrap_servers: args.brokers.clone().unwrap_or_default(),
-        properties: args.properties.clone(),
-    };
+    let access = args.properties.access(args.brokers.as_deref().unwrap_or_default())?;
     let registry = args.registry.as_ref().map(|url| access_to(url));
     let registry =
         registry.map(|access| Registry::start(&access, Options::default())).transpose()?;

@@ -5,12 +5,14 @@
 //! typed structs (`read`, [`written`]), and those to a plan with every default filled in
 //! (`validate`). Whatever is wrong on the way is a [`ConfigError`] that points at its line.
 
+pub mod certificate;
 mod definition;
 pub mod deployment;
 mod error;
 pub mod estimate;
 mod place;
 pub mod plan;
+pub mod property;
 mod read;
 mod scalar;
 pub mod schema;

@@ -243,7 +243,7 @@ impl KafkaSecurity {
         let pems = self.tls.pems()?;
         found.secret("ssl.ca.pem", pems.ca);
         if let Some((certificate, key)) = pems.client {
-            found.secret("ssl.certificate.pem", Some(certificate));
+            found.secret(CERTIFICATE_PROPERTY, Some(certificate));
             found.secret("ssl.key.pem", Some(key));
         }
         if let Some(client) = &self.tls.client {
@@ -273,36 +273,11 @@ impl KafkaSecurity {
     }
 }
 
+/// The property that holds the certificate we show.
+pub const CERTIFICATE_PROPERTY: &str = "ssl.certificate.pem";
+
 /// The property that holds a token to log in with as it is.
 pub const TOKEN_PROPERTY: &str = "sasl.oauthbearer.config";
-
-/// Properties the runtime sets itself; another value would break what it promises.
-pub const RESERVED: &[&str] = &[
-    "acks",
-    "auto.commit.enable",
-    "auto.offset.reset",
-    "bootstrap.servers",
-    "enable.auto.commit",
-    "enable.auto.offset.store",
-    "enable.idempotence",
-    "enable.partition.eof",
-    "group.id",
-    "group.instance.id",
-    "group.protocol",
-    "group.remote.assignor",
-    "isolation.level",
-    "max.in.flight",
-    "max.in.flight.requests.per.connection",
-    "max.poll.interval.ms",
-    "message.timeout.ms",
-    "delivery.timeout.ms",
-    "metadata.broker.list",
-    "partition.assignment.strategy",
-    "request.required.acks",
-    "test.mock.num.brokers",
-    "transaction.timeout.ms",
-    "transactional.id",
-];
 
 impl Oidc {
     fn properties(&self, found: &mut Properties) -> Result<(), Unreadable> {

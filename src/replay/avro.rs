@@ -1,15 +1,16 @@
 //! Avro object containers: header, blocks, and the bytes of each datum as they were written.
 //!
-//! apache-avro parses the schema and decompresses; its own reader is not used, because it gives
+//! apache-avro parses the schema; its own reader is not used, because it gives
 //! values and hides the bytes, and encoding values again is neither cheap nor the same bytes.
 //! *Source*: Avro 1.12 specification, "Object Container Files".
 
 use std::io::{BufRead, Read};
 use std::sync::Arc;
 
-use apache_avro::{Codec, DeflateSettings, Schema, ZstandardSettings};
+use apache_avro::Schema;
 
 use super::Row;
+use super::codec::Codec;
 use super::input::Input;
 use super::shape::{Walker, varint};
 
@@ -45,7 +46,7 @@ impl AvroRows {
         if magic != MAGIC {
             return Err("it does not start like an Avro container".into());
         }
-        let (mut schema, mut codec) = (None, Codec::Null);
+        let (mut schema, mut codec) = (None, Codec::named(b"null")?);
         loop {
             let count = read_varint(&mut input)?.ok_or("the file ends in the middle")?;
             if count == 0 {
@@ -59,7 +60,7 @@ impl AvroRows {
                 let value = read_bytes(&mut input, HEADER_BYTES_MAX)?;
                 match key.as_slice() {
                     b"avro.schema" => schema = Some(value),
-                    b"avro.codec" => codec = codec_of(&value)?,
+                    b"avro.codec" => codec = Codec::named(&value)?,
                     _ => {}
                 }
             }
@@ -139,30 +140,15 @@ impl AvroRows {
         self.number += 1;
         let Some(count) = read_varint(&mut self.input)? else { return Ok(false) };
         self.left = u64::try_from(count).map_err(|_| format!("{count} records"))?;
-        self.block = read_bytes(&mut self.input, BLOCK_BYTES_MAX)?;
+        let block = read_bytes(&mut self.input, BLOCK_BYTES_MAX)?;
         self.at = 0;
         let mut sync = [0; 16];
         self.input.read_exact(&mut sync).map_err(cut)?;
         if sync != self.sync {
             return Err("its end mark is wrong: the file is damaged".into());
         }
-        self.codec
-            .decompress(&mut self.block)
-            .map_err(|error| format!("cannot be decompressed: {error}"))?;
+        self.block = self.codec.open(block)?;
         Ok(true)
-    }
-}
-
-fn codec_of(name: &[u8]) -> Failed<Codec> {
-    match name {
-        b"null" => Ok(Codec::Null),
-        b"deflate" => Ok(Codec::Deflate(DeflateSettings::default())),
-        b"snappy" => Ok(Codec::Snappy),
-        b"zstandard" => Ok(Codec::Zstandard(ZstandardSettings::default())),
-        _ => Err(format!(
-            "codec `{}` is not read; write it with null, deflate, snappy or zstandard",
-            String::from_utf8_lossy(name)
-        )),
     }
 }
 

@@ -6,6 +6,7 @@
 //! block of an Avro container.
 
 mod avro;
+mod codec;
 mod csv;
 mod input;
 mod json;

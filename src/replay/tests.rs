@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use apache_avro::types::Value;
-use apache_avro::{Codec, DeflateSettings, Schema, Writer, ZstandardSettings};
+use apache_avro::{Codec, DeflateSettings, Schema, Writer};
 use tempfile::TempDir;
 
 use super::*;
@@ -67,6 +67,41 @@ fn container(codec: Codec, times: &[i64]) -> Vec<u8> {
     writer.into_inner().unwrap()
 }
 
+/// The same compressed with zstandard, written by hand.
+fn zstandard_container(times: &[i64]) -> Vec<u8> {
+    let schema = Schema::parse_str(SCHEMA).unwrap();
+    let sync = [7; 16];
+    let mut bytes = b"Obj\x01".to_vec();
+    put_length(&mut bytes, 2);
+    for text in ["avro.codec", "zstandard", "avro.schema", SCHEMA] {
+        put_length(&mut bytes, text.len());
+        bytes.extend_from_slice(text.as_bytes());
+    }
+    put_length(&mut bytes, 0);
+    bytes.extend_from_slice(&sync);
+    for times in times.chunks(2) {
+        #[expect(deprecated, reason = "the newer writer is no shorter here")]
+        let datum = |time: &i64| apache_avro::to_avro_datum(&schema, order(*time)).unwrap();
+        let datums: Vec<u8> = times.iter().flat_map(datum).collect();
+        let block = zstd::encode_all(&datums[..], 1).unwrap();
+        put_length(&mut bytes, times.len());
+        put_length(&mut bytes, block.len());
+        bytes.extend_from_slice(&block);
+        bytes.extend_from_slice(&sync);
+    }
+    bytes
+}
+
+/// As Avro writes a long that is not negative.
+fn put_length(bytes: &mut Vec<u8>, length: usize) {
+    let mut left = length << 1;
+    while left >= 0x80 {
+        bytes.push((left & 0x7f) as u8 | 0x80);
+        left >>= 7;
+    }
+    bytes.push(left as u8);
+}
+
 fn payloads(records: impl Iterator<Item = Result<OwnedRecord, ReplayError>>) -> Vec<String> {
     records
         .map(|record| match record {
@@ -79,15 +114,16 @@ fn payloads(records: impl Iterator<Item = Result<OwnedRecord, ReplayError>>) -> 
 #[test]
 fn a_container_gives_framed_datums_and_its_schema_with_every_codec() {
     let folder = tempfile::tempdir().unwrap();
-    let codecs = [
-        Codec::Null,
-        Codec::Deflate(DeflateSettings::default()),
-        Codec::Snappy,
-        Codec::Zstandard(ZstandardSettings::default()),
+    let times = [5, 9, 7];
+    let containers = [
+        container(Codec::Null, &times),
+        container(Codec::Deflate(DeflateSettings::default()), &times),
+        container(Codec::Snappy, &times),
+        zstandard_container(&times),
     ];
     let schema = Schema::parse_str(SCHEMA).unwrap();
-    for codec in codecs {
-        let path = write(&folder, "orders.avro", &container(codec, &[5, 9, 7]));
+    for container in containers {
+        let path = write(&folder, "orders.avro", &container);
 
         let source = FileSource::open(&spec("orders", path, Some("meta.at"))).unwrap();
         let records: Vec<OwnedRecord> = source.map(Result::unwrap).collect();

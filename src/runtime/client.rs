@@ -16,7 +16,8 @@ use super::ffi;
 use super::group::Group;
 use super::transaction::Deliveries;
 use crate::config::deployment::KafkaAccess;
-use crate::config::security::{RESERVED, TOKEN_PROPERTY};
+use crate::config::property::RESERVED;
+use crate::config::security::TOKEN_PROPERTY;
 
 /// Longest a single call to Kafka blocks. Short enough to leave room for a shutdown in 10 s.
 pub(super) const CALL: Duration = Duration::from_secs(5);

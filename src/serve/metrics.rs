@@ -145,6 +145,11 @@ impl Metrics {
         self.set(Id::SourceWatermark, &[dataset], watermark.0 as f64 / 1e3);
     }
 
+    /// End of the certificate that is shown `to` one of those who ask for it.
+    pub fn certificate_end(&self, to: &str, end_s: i64) {
+        self.set(Id::CertificateEnd, &[to], end_s as f64);
+    }
+
     /// Incidents that are open now.
     pub fn incidents_open(&self, incidents: usize) {
         self.set(Id::IncidentsOpen, &[], incidents as f64);

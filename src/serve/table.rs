@@ -108,6 +108,8 @@ table! {
         "Schemas asked for and not known yet; their partitions wait.";
     SchemasCached: Gauge "schemas_cached", "schemas", [],
         "Answers of the schema registry that are kept.";
+    CertificateEnd: Gauge "certificate_end_timestamp_seconds", "seconds since 1970", ["to"],
+        "End of the certificate that is shown to kafka or to the registry.";
     IncidentsOpen: Gauge "incidents_open", "incidents", [],
         "Incidents that are open.";
     EventsPublished: Counter "events_published_total", "events", ["type"],

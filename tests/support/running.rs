@@ -18,6 +18,16 @@ pub struct Running {
 impl Running {
     /// Starts it; its log is appended to, so that restarts in place share one.
     pub fn start(folder: &Path, config: &Path, arguments: &[&str]) -> Running {
+        Running::start_in(folder, config, arguments, &[])
+    }
+
+    /// The same with more in its environment.
+    pub fn start_in(
+        folder: &Path,
+        config: &Path,
+        arguments: &[&str],
+        environment: &[(String, String)],
+    ) -> Running {
         let log = folder.join("driftline.log");
         let append = || File::options().create(true).append(true).open(&log).expect("a log file");
         let child = Command::new(env!("CARGO_BIN_EXE_driftline"))
@@ -25,6 +35,7 @@ impl Running {
             .arg(config)
             .args(arguments)
             .env("NO_COLOR", "1")
+            .envs(environment.iter().cloned())
             .stdin(Stdio::null())
             .stdout(append())
             .stderr(append())

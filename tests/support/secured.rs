@@ -50,6 +50,22 @@ impl Secured {
         })
     }
 
+    /// As [`Secured::get`], where none runs yet with a KDC beside it.
+    pub fn with_kerberos() -> &'static Secured {
+        script_in(&[("DRIFTLINE_KERBEROS", "1")], &["up", "secured"]);
+        Secured::get()
+    }
+
+    /// The realm's configuration, for `KRB5_CONFIG`.
+    pub fn realm(&self) -> PathBuf {
+        self.home.join("kerberos/krb5.conf")
+    }
+
+    /// Makes a principal and a file with its key.
+    pub fn keytab(&self, principal: &str, file: &Path) {
+        script(&["keytab", principal, &file.display().to_string()]);
+    }
+
     /// The authority that the broker's certificate comes from.
     pub fn ca(&self) -> PathBuf {
         self.home.join("ca.pem")
@@ -58,6 +74,16 @@ impl Secured {
     /// A certificate for a client: FILE.pem and FILE.key.
     pub fn certificate(&self, name: &str, file: &Path) {
         script(&["certificate", name, &file.display().to_string()]);
+    }
+
+    /// A token for a user, good for a time; with a negative one it has ended.
+    pub fn token(&self, user: &str, seconds: i32) -> String {
+        script(&["token", user, &seconds.to_string()])
+    }
+
+    /// A token that someone else signed.
+    pub fn token_signed_with(&self, key: &Path, user: &str) -> String {
+        script(&["token", user, "3600", &key.display().to_string()])
     }
 
     /// Gives a user a password for a SCRAM mechanism.
@@ -141,8 +167,15 @@ impl Secured {
     }
 }
 
-fn script(arguments: &[&str]) {
-    let done = Command::new(SCRIPT).args(arguments).output().expect("bash runs");
+fn script(arguments: &[&str]) -> String {
+    script_in(&[], arguments)
+}
+
+fn script_in(environment: &[(&str, &str)], arguments: &[&str]) -> String {
+    let mut command = Command::new(SCRIPT);
+    command.args(arguments).envs(environment.iter().copied());
+    let done = command.output().expect("bash runs");
     let said = String::from_utf8_lossy(&done.stderr);
     assert!(done.status.success(), "{SCRIPT} {}: {said}", arguments.join(" "));
+    String::from_utf8_lossy(&done.stdout).trim().to_owned()
 }

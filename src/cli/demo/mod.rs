@@ -16,9 +16,10 @@ use clap::Args;
 
 use self::story::Story;
 use super::exit::Exit;
+use super::property::{PropertyArgs, RefusedProperty};
 use super::{events, signals};
 use crate::config::Config;
-use crate::config::deployment::{Deployment, KafkaAccess, RegistryAccess, Secret};
+use crate::config::deployment::{Deployment, RegistryAccess};
 use crate::config::plan::Plan;
 use crate::demo::bank::BankPlan;
 use crate::demo::feed::{self, Pulse};
@@ -45,9 +46,8 @@ pub(super) struct DemoArgs {
     /// Schema registry to go with --brokers.
     #[arg(long, requires = "brokers")]
     registry: Option<String>,
-    /// Further librdkafka property for --brokers, such as security.protocol=SSL; can be repeated.
-    #[arg(long = "property", value_name = "NAME=VALUE", value_parser = events::property)]
-    properties: Vec<(String, Secret)>,
+    #[command(flatten)]
+    properties: PropertyArgs,
     /// Orders in an hour of the stream. Below 20,000 the rise in false positives takes longer to
     /// prove.
     #[arg(long, default_value_t = 20_000)]
@@ -76,7 +76,10 @@ pub(super) fn run(args: &DemoArgs) -> Exit {
         Ok(false) => Exit::Failed,
         Err(error) => {
             eprintln!("error: {error}");
-            Exit::Failed
+            match error {
+                DemoError::Property(_) => Exit::Configuration,
+                _ => Exit::Failed,
+            }
         }
     }
 }
@@ -84,6 +87,8 @@ pub(super) fn run(args: &DemoArgs) -> Exit {
 /// Why the demo could not be shown.
 #[derive(Debug, thiserror::Error)]
 enum DemoError {
+    #[error(transparent)]
+    Property(#[from] RefusedProperty),
     #[error(transparent)]
     World(#[from] WorldError),
     #[error("the demo's own configuration: {0}")]
@@ -132,8 +137,7 @@ fn world(args: &DemoArgs) -> Result<World, DemoError> {
     let (Some(brokers), Some(registry)) = (&args.brokers, &args.registry) else {
         return Ok(World::embedded()?);
     };
-    let kafka =
-        KafkaAccess { bootstrap_servers: brokers.clone(), properties: args.properties.clone() };
+    let kafka = args.properties.access(brokers)?;
     Ok(World::real(kafka, RegistryAccess::open(vec![registry.clone()])))
 }
 

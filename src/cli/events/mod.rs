@@ -15,7 +15,8 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::Exit;
-use crate::config::deployment::{KafkaAccess, PublicTopics, RegistryAccess, Secret};
+use super::property::{PropertyArgs, RefusedProperty};
+use crate::config::deployment::{KafkaAccess, PublicTopics, RegistryAccess};
 use crate::observe::SchemaAnswer;
 use crate::publish::{DecodeError, Decoded, EventKind, decode, human};
 use crate::registry::{Options, Registry, RegistryError};
@@ -53,9 +54,8 @@ pub(super) struct EventsArgs {
     /// Where to start
     #[arg(long, value_enum, default_value_t = Since::Earliest)]
     since: Since,
-    /// Further librdkafka property, such as security.protocol=SSL; can be repeated
-    #[arg(long = "property", value_name = "NAME=VALUE", value_parser = property)]
-    properties: Vec<(String, Secret)>,
+    #[command(flatten)]
+    properties: PropertyArgs,
 }
 
 /// Where to start.
@@ -70,6 +70,9 @@ enum Since {
 /// Why no more events are read.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum EventsError {
+    /// Command line.
+    #[error(transparent)]
+    Property(#[from] RefusedProperty),
     /// Kafka.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -94,6 +97,7 @@ pub(super) fn run(args: &EventsArgs) -> Exit {
                 EventsError::Read(ReadError::Unreachable { .. } | ReadError::Stalled { .. }) => {
                     Exit::Temporary
                 }
+                EventsError::Property(_) => Exit::Configuration,
                 _ => Exit::Failed,
             }
         }
@@ -102,10 +106,7 @@ pub(super) fn run(args: &EventsArgs) -> Exit {
 
 /// Prints events up to the end of the topics, or for ever with `--follow`.
 fn print_events(args: &EventsArgs, out: &mut impl Write) -> Result<(), EventsError> {
-    let access = KafkaAccess {
-        bootstrap_servers: args.brokers.clone(),
-        properties: args.properties.clone(),
-    };
+    let access = args.properties.access(&args.brokers)?;
     let mut schemas = Schemas::new(args.registry.as_deref())?;
     let mut reader = Reader::open(&access, &args.topics, args.since, args.follow)?;
     while let Some(record) = reader.next()? {
@@ -204,10 +205,4 @@ fn fetch(registry: &Registry, id: u32) -> Result<Schema, String> {
 fn default_topics() -> Vec<String> {
     let topics = PublicTopics::default();
     vec![topics.drift_events, topics.retrain_requests, topics.action_requests]
-}
-
-/// Reads `NAME=VALUE`.
-pub(super) fn property(text: &str) -> Result<(String, Secret), String> {
-    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
-    Ok((name.trim().to_owned(), Secret::new(value.to_owned())))
 }

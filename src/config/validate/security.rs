@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use super::Checks;
 use crate::config::deployment::{KafkaAccess, RegistryAccess, Secret};
+use crate::config::property::{Refused, in_clear, refused};
 use crate::config::secret::SecretSource;
 use crate::config::security::{
-    ClientCertificate, Credentials, KafkaLogin, KafkaSecurity, Oidc, Protocol, RESERVED,
-    RegistryLoginSource, RegistrySecurity, TOKEN_PROPERTY, Tls, certificates,
+    ClientCertificate, Credentials, KafkaLogin, KafkaSecurity, Oidc, Protocol, RegistryLoginSource,
+    RegistrySecurity, TOKEN_PROPERTY, Tls, certificates,
 };
 use crate::config::written;
 
@@ -44,13 +45,6 @@ const TYPED: [(&str, &str); 26] = [
     ("ssl.key.password", "key_password"),
     ("ssl.keystore.location", "certificate"),
 ];
-/// Settings of properties that let anyone pass as a broker or as us.
-const UNSAFE: [(&str, &str); 3] = [
-    ("enable.ssl.certificate.verification", "false"),
-    ("ssl.endpoint.identification.algorithm", "none"),
-    ("enable.sasl.oauthbearer.unsecure.jwt", "true"),
-];
-
 /// How Kafka is reached and secured; the properties hold what the files held just now.
 pub(super) fn kafka(checks: &mut Checks<'_>, servers: String) -> (KafkaAccess, KafkaSecurity) {
     let written = checks.config.kafka.security.clone();
@@ -224,19 +218,20 @@ fn either(keys: &[&str]) -> String {
     keys.join(" and ")
 }
 
-/// A password or token must not travel unencrypted by accident: PLAIN and OAUTHBEARER show it to
-/// whoever listens, and SCRAM lets him guess it at leisure. Kerberos shows nothing.
+/// A password or token must not travel unencrypted by accident.
 fn refuse_in_clear(
     checks: &mut Checks<'_>,
     written: &written::Security,
     protocol: Protocol,
     mechanism: &str,
 ) {
-    if protocol.has_tls() || mechanism == "GSSAPI" || written.allow_insecure {
+    if written.allow_insecure {
         return;
     }
-    let message = format!("{mechanism} without encryption gives the log-in away");
-    checks.problem(&at("protocol"), message, "use `protocol: SASL_SSL`, or `allow_insecure: true`");
+    if let Some(refused) = in_clear(protocol, mechanism) {
+        let fix = "use `protocol: SASL_SSL`, or `allow_insecure: true`";
+        checks.problem(&at("protocol"), refused.to_string(), fix);
+    }
 }
 
 fn password(
@@ -323,21 +318,18 @@ fn properties(checks: &mut Checks<'_>) -> Vec<(String, Secret)> {
     let mut properties = Vec::new();
     for (name, value) in &written.properties {
         let path = ["kafka", "properties", name];
-        if RESERVED.contains(&name.as_str()) {
-            let message = format!("`{name}` is set by Driftline");
-            checks.problem(&path, message, "take it out");
-        }
         if let Some((_, key)) = TYPED.iter().find(|(typed, _)| typed == name) {
             let message = format!("`{name}` has a key of its own");
             checks.problem(&path, message, format!("write it as `kafka.security.{key}`"));
         }
-        let is_unsafe = UNSAFE.iter().any(|(of, setting)| {
-            of == name && value.0.reveal().trim().eq_ignore_ascii_case(setting)
-        });
-        if is_unsafe && !written.security.allow_insecure {
-            let message = format!("`{name}` lets anyone pass as a broker or as a user");
-            let fix = "take it out, or say `kafka.security.allow_insecure: true`";
-            checks.problem(&path, message, fix);
+        match refused(name, value.0.reveal()) {
+            Some(Refused::Unsafe(_)) if written.security.allow_insecure => {}
+            Some(refused @ Refused::Unsafe(_)) => {
+                let fix = "take it out, or say `kafka.security.allow_insecure: true`";
+                checks.problem(&path, refused.to_string(), fix);
+            }
+            Some(refused) => checks.problem(&path, refused.to_string(), "take it out"),
+            None => {}
         }
         properties.push((name.clone(), value.0.clone()));
     }
