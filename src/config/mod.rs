@@ -5,7 +5,7 @@
 //! typed structs (`read`, [`written`]), and those to a plan with every default filled in
 //! (`validate`). Whatever is wrong on the way is a [`ConfigError`] that points at its line.
 
-mod definition;
+pub(crate) mod definition;
 pub mod deployment;
 mod error;
 pub mod estimate;

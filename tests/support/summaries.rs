@@ -414,6 +414,7 @@ impl Bank {
                     // Outcomes come five hours later, of a horizon of six.
                     age: 23,
                     sums: labels,
+                    definition: None,
                 });
             }
         }
