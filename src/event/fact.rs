@@ -34,7 +34,7 @@ pub struct FactTerms {
     pub definition: u64,
     /// Hash of where outcomes are and what their labels mean.
     pub labels: u64,
-    /// Hash of all that is said of outcomes: `labels`, and what an outcome that does not come means.
+    /// Hash of all that is said of outcomes: what a label means, and what it means when none comes.
     pub outcomes: u64,
     /// Length of the model's windows.
     pub window_ms: i64,
