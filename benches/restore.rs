@@ -232,6 +232,7 @@ fn facts(message: u64, messages: u64) -> Vec<u8> {
     wire::encode(&FactBatch {
         header: None,
         models: vec!["fraud".into()],
+        terms: Vec::new(),
         cells: cells.collect(),
         predictions: predictions.collect(),
         outcomes: Vec::new(),

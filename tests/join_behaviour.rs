@@ -1,5 +1,7 @@
 //! What join does, seen from outside: facts in, summaries out, and a crash anywhere.
 
+#[path = "join_behaviour/definitions.rs"]
+mod definitions;
 mod join_support;
 
 use std::sync::Arc;

@@ -10,7 +10,9 @@ use std::path::Path;
 
 use driftline::event::cell::{CellKey, ModelCellKey, Origin};
 use driftline::event::epoch::{Rewound, RewoundSource};
-use driftline::event::fact::{FactBatch, FactCell, OutcomeFact, PredictionFact, fact_id};
+use driftline::event::fact::{
+    FactBatch, FactCell, FactTerms, OutcomeFact, PredictionFact, fact_id,
+};
 use driftline::event::finding::{
     Alarm, AlarmState, BaselineRef, CellTable, Change, ConfigMismatch, Effect, FieldChange,
     Finding, FindingBatch, FindingItem, IntegrityBreach, Maturity, Restarted, SchemaChange, Series,
@@ -64,6 +66,7 @@ fn facts() -> FactBatch {
     FactBatch {
         header: Some(vec![progress()]),
         models: vec!["fraud".into()],
+        terms: Vec::new(),
         cells: vec![FactCell { model: 0, window: START, key: model_cell() }],
         predictions: vec![PredictionFact {
             id: fact_id(b"tx-1"),
@@ -78,6 +81,26 @@ fn facts() -> FactBatch {
             positive: false,
         }],
     }
+}
+
+/// Facts that say what they were counted under.
+fn facts_of_a_definition() -> FactBatch {
+    let terms = FactTerms {
+        definition: 0x6994_0ff4_15f1_1fcf,
+        labels: 8,
+        outcomes: u64::MAX,
+        window_ms: HOUR_MS,
+    };
+    FactBatch { terms: vec![terms], ..facts() }
+}
+
+/// Outcomes that say what their predictions were counted under.
+fn outcomes_of_a_definition() -> SummaryBatch {
+    let mut batch = summaries();
+    let unsaid = batch.outcomes[0].clone();
+    batch.outcomes[0].definition = Some(0x6994_0ff4_15f1_1fcf);
+    batch.outcomes.push(unsaid);
+    batch
 }
 
 fn samples() -> [Sample; 2] {
@@ -187,6 +210,7 @@ fn summaries() -> SummaryBatch {
             key: model_cell(),
             age: 10,
             sums: outcome_sums(),
+            definition: None,
         }],
         samples: vec![SampleDelta {
             dataset: "orders".into(),
@@ -400,9 +424,34 @@ fn trouble_is_written_as_before() {
 }
 
 #[test]
+fn facts_that_say_their_definition_are_written_as_before() {
+    check(&facts_of_a_definition(), "facts_terms.v2.hex");
+}
+
+#[test]
+fn outcomes_that_say_their_definition_are_written_as_before() {
+    check(&outcomes_of_a_definition(), "summaries_outcomes.v3.hex");
+}
+
+#[test]
+fn what_is_appended_belongs_to_its_message() {
+    let mut facts = facts_of_a_definition();
+    facts.terms.push(facts.terms[0]);
+    assert!(decode::<FactBatch>(&encode(&facts)).is_err(), "terms of more models than there are");
+
+    let mut bytes = encode(&outcomes_of_a_definition());
+    assert_eq!(bytes.pop(), Some(0), "the last outcome does not say its definition");
+    assert!(decode::<SummaryBatch>(&bytes).is_err());
+    bytes.extend([0, 0]);
+    assert!(decode::<SummaryBatch>(&bytes).is_err(), "more definitions than outcomes");
+}
+
+#[test]
 fn what_the_build_before_can_say_is_written_so_that_it_can_read_it() {
     assert_eq!((encode(&summaries())[1], encode(&findings())[1]), (1, 1));
     assert_eq!((encode(&rewound())[1], encode(&trouble())[1]), (2, 2));
+    let newest = (encode(&facts_of_a_definition())[1], encode(&outcomes_of_a_definition())[1]);
+    assert_eq!((encode(&facts())[1], newest), (1, (2, 3)));
     // And a newer build reads both, also where nothing new is said in the new version.
     let mut newer = encode(&summaries());
     newer[1] = 2;
@@ -478,7 +527,7 @@ proptest! {
     /// Lengths that lie, cut ends, flipped tags: all near something that decodes.
     #[test]
     fn damaged_messages_never_panic(
-        which in 0..4_usize,
+        which in 0..6_usize,
         at in any::<prop::sample::Index>(),
         with in prop::collection::vec(any::<u8>(), 0..6),
         end in any::<prop::sample::Index>(),
@@ -487,6 +536,8 @@ proptest! {
             0 => encode(&facts()),
             1 => encode(&summaries()),
             2 => encode(&findings()),
+            3 => encode(&facts_of_a_definition()),
+            4 => encode(&outcomes_of_a_definition()),
             _ => encode(&layout_update()),
         };
         let at = at.index(bytes.len());

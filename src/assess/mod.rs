@@ -142,14 +142,20 @@ impl Assess {
             let Some(model) = self.models.get_mut(&name) else {
                 continue;
             };
+            let definition = plan.models[&name].definition;
             if before(Subject::Model(name.clone()), delta.window) {
                 note("counted_before", &name, n);
+            } else if delta.definition.is_some_and(|other| other != definition) {
+                note("definition_other", &name, n);
             } else if !model.outcomes(delta) {
                 note("window_gone", &name, n);
             }
         }
         for delta in batch.samples.drain(..) {
-            if let Some(dataset) = self.datasets.get_mut(&delta.dataset) {
+            let definition = plan.datasets.get(&delta.dataset).map(|plan| plan.definition);
+            if let Some(dataset) = self.datasets.get_mut(&delta.dataset)
+                && definition == Some(delta.definition)
+            {
                 dataset.sample(&delta);
             }
         }

@@ -23,6 +23,7 @@ use super::plan::{
     PredictionPlan, TimeBounds, TimeSource,
 };
 use super::values::ValuesPlan;
+use crate::event::fact::FactTerms;
 
 /// The definition of a dataset; its own `definition` is not read.
 pub(crate) fn of_dataset(plan: &DatasetPlan, values: &ValuesPlan) -> u64 {
@@ -59,6 +60,21 @@ pub(crate) fn of_model(plan: &ModelPlan) -> u64 {
         text.outcomes(outcomes);
     }
     text.hash()
+}
+
+/// What facts of a model are counted under, as join needs it.
+pub(crate) fn fact_terms(plan: &ModelPlan) -> FactTerms {
+    let (mut labels, mut outcomes) = (Canonical::new("labels/1"), Canonical::new("outcomes/1"));
+    if let Some(plan) = &plan.outcomes {
+        labels.labels(plan);
+        outcomes.outcomes(plan);
+    }
+    FactTerms {
+        definition: plan.definition,
+        labels: labels.hash(),
+        outcomes: outcomes.hash(),
+        window_ms: plan.window.ms(),
+    }
 }
 
 fn place(locator: &Locator) -> String {
@@ -135,13 +151,17 @@ impl Canonical {
     }
 
     fn outcomes(&mut self, plan: &OutcomePlan) {
+        self.labels(plan);
+        self.line("outcomes.covers", format!("{:?}", plan.covers));
+        self.line("outcomes.absent", format!("{:?}", plan.absent));
+        self.line("outcomes.horizon_ms", plan.horizon_ms);
+    }
+
+    fn labels(&mut self, plan: &OutcomePlan) {
         self.line("outcomes.topic", &*plan.topic);
         self.line("outcomes.id", place(&plan.id));
         self.line("outcomes.label", place(&plan.label));
         self.line("outcomes.positive", plan.positive.clone());
         self.line("outcomes.time", time(&plan.time));
-        self.line("outcomes.covers", format!("{:?}", plan.covers));
-        self.line("outcomes.absent", format!("{:?}", plan.absent));
-        self.line("outcomes.horizon_ms", plan.horizon_ms);
     }
 }

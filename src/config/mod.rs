@@ -6,7 +6,7 @@
 //! (`validate`). Whatever is wrong on the way is a [`ConfigError`] that points at its line.
 
 pub mod certificate;
-mod definition;
+pub(crate) mod definition;
 pub mod deployment;
 mod error;
 pub mod estimate;

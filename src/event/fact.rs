@@ -14,12 +14,30 @@ pub struct FactBatch {
     pub header: Option<Vec<Progress>>,
     /// Models named by `cells` and `outcomes`.
     pub models: Vec<String>,
+    /// What the facts of each of `models` were counted under; shorter than `models` where the
+    /// writer did not say. Written behind the other fields, from version 2 on.
+    #[serde(skip)]
+    pub terms: Vec<FactTerms>,
     /// Cells named by `predictions`.
     pub cells: Vec<FactCell>,
     /// Predictions.
     pub predictions: Vec<PredictionFact>,
     /// Outcomes.
     pub outcomes: Vec<OutcomeFact>,
+}
+
+/// What the facts of a model were counted under: as much of its definition as join needs to keep
+/// what was counted under another one apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct FactTerms {
+    /// Hash of what the model's configuration means.
+    pub definition: u64,
+    /// Hash of where outcomes are and what their labels mean.
+    pub labels: u64,
+    /// Hash of all that is said of outcomes: what a label means, and what it means when none comes.
+    pub outcomes: u64,
+    /// Length of the model's windows.
+    pub window_ms: i64,
 }
 
 /// Coordinates shared by many predictions of a batch.

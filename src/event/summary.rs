@@ -142,6 +142,10 @@ pub struct OutcomeDelta {
     pub age: u8,
     /// The counts.
     pub sums: OutcomeSums,
+    /// Definition the predictions were counted under; `None` where the writer did not say. Written
+    /// behind the batch, from version 3 on.
+    #[serde(skip)]
+    pub definition: Option<u64>,
 }
 
 /// Steps of the horizon by which outcomes are told apart.

@@ -6,11 +6,12 @@
 use std::collections::BTreeMap;
 
 use crate::event::cell::ModelCellKey;
+use crate::event::fact::FactTerms;
 use crate::event::summary::OutcomeSums;
 use crate::event::time::EventTime;
 
-/// A window and the cell within it.
-pub(super) type CellName = (EventTime, ModelCellKey);
+/// A window, the cell within it, and what it was counted under.
+pub(super) type CellName = (EventTime, ModelCellKey, FactTerms);
 
 /// Interned cells. *Memory*: one per (window, cell) with a waiting prediction.
 #[derive(Debug, Default)]
@@ -62,9 +63,15 @@ impl Cells {
         }
     }
 
-    /// Start of a cell's window.
-    pub(super) fn window(&self, number: u32) -> EventTime {
-        self.slots[number as usize].name.0
+    /// End of a cell's window.
+    pub(super) fn window_end(&self, number: u32) -> EventTime {
+        let (start, _, terms) = &self.slots[number as usize].name;
+        start.plus_ms(terms.window_ms)
+    }
+
+    /// What a cell was counted under.
+    pub(super) fn terms(&self, number: u32) -> FactTerms {
+        self.slots[number as usize].name.2
     }
 
     /// The sums of a cell for outcomes of an age, to add to.
@@ -117,7 +124,8 @@ mod tests {
     use super::*;
 
     fn name(window: i64) -> CellName {
-        (EventTime(window), ModelCellKey { model_version: "7".into(), exposure: Vec::new() })
+        let terms = FactTerms { definition: 1, labels: 2, outcomes: 3, window_ms: 10 };
+        (EventTime(window), ModelCellKey { model_version: "7".into(), exposure: Vec::new() }, terms)
     }
 
     #[test]
@@ -145,7 +153,7 @@ mod tests {
             cells.sums(number, 0).add(false, false);
         }
 
-        let windows: Vec<i64> = cells.take().iter().map(|((window, _), ..)| window.0).collect();
+        let windows: Vec<i64> = cells.take().iter().map(|((window, ..), ..)| window.0).collect();
 
         assert_eq!(windows, [10, 20, 30]);
     }

@@ -25,7 +25,7 @@ const BUCKETS_PER_HORIZON: i64 = 1_024;
 /// What is known of an id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
-    /// A prediction without its outcome; `Entry::cell` is its cell.
+    /// A prediction without its outcome.
     Prediction {
         /// The positive decision was taken.
         flagged: bool,
@@ -53,7 +53,7 @@ pub(super) struct Entry {
     pub(super) time: EventTime,
     /// Newest time of all facts it took: it is forgotten a horizon after this.
     pub(super) life: EventTime,
-    /// Cell of a waiting prediction.
+    /// Cell of a waiting prediction; of a waiting outcome, the place of what its label means.
     pub(super) cell: u32,
     /// What is known.
     pub(super) state: State,

@@ -82,6 +82,7 @@ fn messages(steps: &[Step]) -> Vec<(i64, Vec<u8>)> {
         let mut batch = FactBatch {
             header: (!step.reports.is_empty()).then(|| header(&step.reports, now)),
             models: vec!["fraud".into()],
+            terms: Vec::new(),
             cells: Vec::new(),
             predictions: Vec::new(),
             outcomes: Vec::new(),

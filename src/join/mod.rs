@@ -93,13 +93,17 @@ impl Join {
     }
 
     fn take(&mut self, batch: FactBatch, message: Incoming<'_>) {
-        let FactBatch { header, models, cells, predictions, outcomes } = batch;
+        let FactBatch { header, models, terms, cells, predictions, outcomes } = batch;
         let mut numbers = Vec::with_capacity(cells.len());
         for cell in cells {
-            let name = &models[usize::from(cell.model)];
+            let number = usize::from(cell.model);
+            let (name, told) = (&models[number], terms.get(number));
             let model = self.models.get_mut(name);
             // A model without outcomes has no cells here; its number is never looked at.
-            let number = model.map_or(0, |model| model.enter_cell((cell.window, cell.key)));
+            let number = model.map_or(0, |model| {
+                let terms = model.terms(told);
+                model.enter_cell((cell.window, cell.key, terms))
+            });
             numbers.push((name, number));
         }
         for fact in &predictions {
@@ -111,11 +115,12 @@ impl Join {
             }
         }
         for fact in &outcomes {
-            let model = self.models.get_mut(&models[usize::from(fact.model)]);
-            if let Some(model) = model
+            let number = usize::from(fact.model);
+            if let Some(model) = self.models.get_mut(&models[number])
                 && is_kept(fact.id, self.kept_to)
             {
-                model.observe(fact, message.offset);
+                let terms = model.terms(terms.get(number));
+                model.observe(fact, terms, message.offset);
             }
         }
         if let Some(header) = &header {
@@ -168,12 +173,13 @@ impl Join {
             }
             let partition = partition_of(subject.as_bytes(), SUMMARIES_PARTITIONS);
             deltas.entry(partition).or_default().extend(sums.into_iter().map(
-                |((window, key), age, sums)| OutcomeDelta {
+                |((window, key, terms), age, sums)| OutcomeDelta {
                     model: name.clone(),
                     window,
                     key,
                     age,
                     sums,
+                    definition: Some(terms.definition),
                 },
             ));
         }
@@ -303,5 +309,5 @@ fn bytes_max(delta: &OutcomeDelta) -> usize {
     let origins = delta.key.exposure.iter().map(|origin| {
         text(&origin.dataset) + text(&origin.producer) + text(&origin.schema_version)
     });
-    80 + text(&delta.model) + text(&delta.key.model_version) + origins.sum::<usize>()
+    92 + text(&delta.model) + text(&delta.key.model_version) + origins.sum::<usize>()
 }

@@ -9,11 +9,16 @@
 //! oldest entry gives the same entries. The second half keeps an id that is no id (an empty
 //! string, a constant) from holding the restart point for ever; for such an id alone a restart
 //! may begin counting at another of its facts.
+//!
+//! A definition may change while predictions wait. An outcome labels a prediction that was counted
+//! under another one as long as both mean the same by a label; else it is used up without a label,
+//! and counted. Silence is taken for a negative only where it would be under this definition.
 
 use std::collections::BTreeMap;
 
+use crate::config::definition::fact_terms;
 use crate::config::plan::{Absent, Covers, ModelPlan, OutcomePlan};
-use crate::event::fact::{OutcomeFact, PredictionFact};
+use crate::event::fact::{FactTerms, OutcomeFact, PredictionFact};
 use crate::event::progress::Progress;
 use crate::event::summary::{OUTCOME_AGES, OutcomeSums, outcome_age};
 use crate::event::time::EventTime;
@@ -28,7 +33,10 @@ pub(super) struct ModelJoin {
     pair: Pair,
     sources: Sources,
     horizon_ms: i64,
-    window_ms: i64,
+    /// What facts are taken to be counted under that do not say.
+    own: FactTerms,
+    /// Meanings of labels met in outcomes; a waiting outcome has the place of its own here.
+    labels: Vec<u64>,
     /// How far behind its own partition's newest a fact may be and still be let through by
     /// observe: the clock stays behind by as much, so that no pair depends on reading order.
     disorder_ms: i64,
@@ -54,7 +62,8 @@ impl ModelJoin {
             sources: Sources::new([pair.predictions.as_str(), &pair.outcomes].into_iter()),
             pair,
             horizon_ms: outcomes.horizon_ms,
-            window_ms: model.window.ms(),
+            own: fact_terms(model),
+            labels: Vec::new(),
             disorder_ms: model.window.ms().saturating_add(model.lateness_ms),
             absent: outcomes.absent,
             covers: outcomes.covers,
@@ -82,6 +91,11 @@ impl ModelJoin {
         [self.entries.start(), self.clock_from].into_iter().flatten().min()
     }
 
+    /// What facts of this model were counted under, where their batch says so.
+    pub(super) fn terms(&self, told: Option<&FactTerms>) -> FactTerms {
+        told.copied().unwrap_or(self.own)
+    }
+
     /// The number of a cell for [`ModelJoin::predict`], good until it is left.
     pub(super) fn enter_cell(&mut self, name: CellName) -> u32 {
         let number = self.cells.number(name);
@@ -98,6 +112,7 @@ impl ModelJoin {
     pub(super) fn predict(&mut self, fact: &PredictionFact, cell: u32, offset: i64) {
         let (horizon_ms, flagged) = (self.horizon_ms, fact.flagged);
         let (mut life, mut start) = (fact.time, self.start(offset));
+        let labels = self.cells.terms(cell).labels;
         if let Some(entry) = self.entries.get_mut(fact.id) {
             let State::Outcome { positive } = entry.state else {
                 extend(entry, fact.time, horizon_ms);
@@ -105,8 +120,11 @@ impl ModelJoin {
             };
             if apart_ms(entry.time, fact.time) <= horizon_ms {
                 entry.state = State::Joined { positive };
-                let came = entry.time;
+                let (came, met) = (entry.time, self.labels[entry.cell as usize]);
                 extend(entry, fact.time, horizon_ms);
+                if met != labels {
+                    return self.count("outcome_definition_other", 1);
+                }
                 return self.label(cell, came).add(flagged, positive);
             }
             life = life.max(entry.life.min(fact.time.plus_ms(horizon_ms.saturating_mul(2))));
@@ -123,15 +141,16 @@ impl ModelJoin {
         self.entries.insert(fact.id, entry, start);
     }
 
-    /// Takes an outcome found at `offset`.
-    pub(super) fn observe(&mut self, fact: &OutcomeFact, offset: i64) {
+    /// Takes an outcome counted under `terms`, found at `offset`.
+    pub(super) fn observe(&mut self, fact: &OutcomeFact, terms: FactTerms, offset: i64) {
         let (horizon_ms, positive) = (self.horizon_ms, fact.positive);
         let Some(entry) = self.entries.get_mut(fact.id) else {
             if self.is_past(fact.time) {
                 return self.count("outcome_orphan", 1);
             }
             let state = State::Outcome { positive };
-            let entry = Entry { time: fact.time, life: fact.time, cell: 0, state };
+            let cell = self.label_number(terms.labels);
+            let entry = Entry { time: fact.time, life: fact.time, cell, state };
             return self.entries.insert(fact.id, entry, self.start(offset));
         };
         extend(entry, fact.time, horizon_ms);
@@ -139,7 +158,11 @@ impl ModelJoin {
             State::Prediction { flagged } if apart_ms(entry.time, fact.time) <= horizon_ms => {
                 let cell = entry.cell;
                 entry.state = State::Joined { positive };
-                self.label(cell, fact.time).add(flagged, positive);
+                if self.cells.terms(cell).labels == terms.labels {
+                    self.label(cell, fact.time).add(flagged, positive);
+                } else {
+                    self.count("outcome_definition_other", 1);
+                }
                 self.cells.leave(cell);
             }
             State::Outcome { positive: first } | State::Joined { positive: first } => {
@@ -170,13 +193,15 @@ impl ModelJoin {
             return;
         }
         self.clock = clock;
-        let ModelJoin { entries, cells, absent, covers, counts, .. } = self;
+        let ModelJoin { entries, cells, absent, covers, counts, own, .. } = self;
         let threshold =
             clock.map_or(EventTime::MIN, |clock| clock.plus_ms(self.horizon_ms.saturating_neg()));
         entries.settle_before(threshold, |entry| match entry.state {
             State::Prediction { flagged } => {
-                // Where only flagged predictions are looked at, silence about another says nothing.
-                let awaited = *covers == Covers::All || flagged;
+                // Where only flagged predictions are looked at, silence about another says nothing,
+                // nor does silence where something else was listened for.
+                let awaited = (*covers == Covers::All || flagged)
+                    && cells.terms(entry.cell).outcomes == own.outcomes;
                 if *absent == Absent::NegativeAfterHorizon && awaited {
                     let sums = cells.sums(entry.cell, OUTCOME_AGES);
                     sums.add(flagged, false);
@@ -204,9 +229,18 @@ impl ModelJoin {
 
     /// The sums an outcome that came at `time` belongs to.
     fn label(&mut self, cell: u32, time: EventTime) -> &mut OutcomeSums {
-        let window_end = self.cells.window(cell).plus_ms(self.window_ms);
-        let age = outcome_age(window_end, time, self.horizon_ms);
+        let age = outcome_age(self.cells.window_end(cell), time, self.horizon_ms);
         self.cells.sums(cell, age)
+    }
+
+    /// The place of a meaning of labels. There are as many as configurations that were in use.
+    fn label_number(&mut self, labels: u64) -> u32 {
+        let known = self.labels.iter().position(|known| *known == labels);
+        let place = known.unwrap_or_else(|| {
+            self.labels.push(labels);
+            self.labels.len() - 1
+        });
+        place as u32
     }
 
     /// Adds to a count for operators.
@@ -231,7 +265,9 @@ impl ModelJoin {
         let entries = self.entries.all().into_iter().map(|(id, entry)| {
             let waits = matches!(entry.state, State::Prediction { .. });
             let cell = waits.then(|| self.cells.name(entry.cell));
-            (id, entry.time, entry.life, entry.state, cell)
+            let is_outcome = matches!(entry.state, State::Outcome { .. });
+            let labels = is_outcome.then(|| self.labels[entry.cell as usize]);
+            (id, entry.time, entry.life, entry.state, cell, labels)
         });
         let entries: Vec<_> = entries.collect();
         let (clock, cells, counts) = (self.clock, self.cells.len(), &self.counts);

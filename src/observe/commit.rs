@@ -135,11 +135,13 @@ fn tell_facts(engine: &Engine, partition: i32, messages: &mut FactMessages<'_>) 
             FactCell { model: 0, window, key }
         };
         let told = PredictionFact { id: fact.id, cell: 0, time: fact.time, flagged: fact.flagged };
-        messages.prediction(told, (fact.model, fact.cell), &model.plan.name, name);
+        let as_told = (model.plan.name.as_str(), model.terms);
+        messages.prediction(told, (fact.model, fact.cell), as_told, name);
     }
     for fact in &waiting.outcomes {
         let told = OutcomeFact { id: fact.id, model: 0, time: fact.time, positive: fact.positive };
-        messages.outcome(told, fact.model, &engine.models[fact.model].plan.name);
+        let model = &engine.models[fact.model];
+        messages.outcome(told, fact.model, (&model.plan.name, model.terms));
     }
 }
 

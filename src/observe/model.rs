@@ -5,8 +5,10 @@
 
 use super::admission::{Admission, Entry};
 use super::intern::{Interner, Table};
+use crate::config::definition::fact_terms;
 use crate::config::plan::ModelPlan;
 use crate::event::cell::{ModelCellKey, Origin};
+use crate::event::fact::FactTerms;
 use crate::event::summary::PredictionSums;
 use crate::event::time::EventTime;
 
@@ -18,6 +20,8 @@ const CELL_BYTES: usize = 512;
 pub(super) struct Model {
     /// Its configuration.
     pub(super) plan: ModelPlan,
+    /// What its facts say they were counted under.
+    pub(super) terms: FactTerms,
     /// Versions, producers and schema versions of its cells.
     pub(super) names: Interner,
     /// Records since the last commit whose time is most likely in another unit.
@@ -76,6 +80,7 @@ impl Model {
     pub(super) fn new(plan: &ModelPlan, limit: usize) -> Model {
         Model {
             plan: plan.clone(),
+            terms: fact_terms(plan),
             names: Interner::default(),
             other_units: 0,
             windows: Vec::new(),

@@ -6,7 +6,7 @@
 
 use serde::Serialize;
 
-use crate::event::fact::{FactBatch, FactCell, OutcomeFact, PredictionFact};
+use crate::event::fact::{FactBatch, FactCell, FactTerms, OutcomeFact, PredictionFact};
 use crate::event::progress::{Header, Progress};
 use crate::event::route::{Outbox, Outgoing, Route};
 use crate::event::schema::SchemaSeen;
@@ -175,7 +175,7 @@ impl<'o> FactMessages<'o> {
         &mut self,
         mut fact: PredictionFact,
         (model, cell): (usize, u32),
-        model_name: &str,
+        as_told: (&str, FactTerms),
         name: impl Fn() -> FactCell,
     ) {
         self.reserve(size(&fact) + 8);
@@ -185,7 +185,7 @@ impl<'o> FactMessages<'o> {
             None => {
                 let new = name();
                 self.reserve(size(&new));
-                let model_index = self.model(model, model_name);
+                let model_index = self.model(model, as_told);
                 self.batch.cells.push(FactCell { model: model_index, ..new });
                 self.cells.push((model, cell));
                 self.cells.len() - 1
@@ -196,9 +196,14 @@ impl<'o> FactMessages<'o> {
     }
 
     /// Tells an outcome of the caller's `model`.
-    pub(super) fn outcome(&mut self, mut fact: OutcomeFact, model: usize, model_name: &str) {
+    pub(super) fn outcome(
+        &mut self,
+        mut fact: OutcomeFact,
+        model: usize,
+        as_told: (&str, FactTerms),
+    ) {
         self.reserve(size(&fact) + 8);
-        fact.model = self.model(model, model_name);
+        fact.model = self.model(model, as_told);
         self.batch.outcomes.push(fact);
     }
 
@@ -210,12 +215,13 @@ impl<'o> FactMessages<'o> {
         send(&self.batch, self.route, self.out);
     }
 
-    fn model(&mut self, model: usize, name: &str) -> u16 {
+    fn model(&mut self, model: usize, (name, terms): (&str, FactTerms)) -> u16 {
         let found = self.models.iter().position(|known| *known == model);
         let index = found.unwrap_or_else(|| {
-            self.bytes += name.len() + 2;
+            self.bytes += name.len() + 2 + size(&terms);
             self.models.push(model);
             self.batch.models.push(name.to_owned());
+            self.batch.terms.push(terms);
             self.models.len() - 1
         });
         index as u16
@@ -237,6 +243,7 @@ fn empty_facts() -> FactBatch {
     FactBatch {
         header: None,
         models: Vec::new(),
+        terms: Vec::new(),
         cells: Vec::new(),
         predictions: Vec::new(),
         outcomes: Vec::new(),

@@ -128,6 +128,8 @@ table! {
         "Outcomes that contradicted an earlier one.";
     OutcomeOrphan: Counter "outcome_orphan_total", "outcomes", ["subject"],
         "Outcomes that met no prediction within the horizon.";
+    OutcomeDefinitionOther: Counter "outcome_definition_other_total", "outcomes", ["subject"],
+        "Outcomes left out because a label meant something else when their prediction was counted.";
     CellEvicted: Counter "cell_evicted_total", "cells", ["subject"],
         "Cells moved to the rest because a window had too many.";
     FieldUnwatched: Counter "field_unwatched_total", "fields", ["subject"],

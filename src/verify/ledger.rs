@@ -405,6 +405,7 @@ mod tests {
             let batch = FactBatch {
                 header: Some(lines),
                 models: Vec::new(),
+                terms: Vec::new(),
                 cells: Vec::new(),
                 predictions: Vec::new(),
                 outcomes: Vec::new(),

@@ -11,7 +11,9 @@ use driftline::config::plan::{
 };
 use driftline::config::values::ValuesPlan;
 use driftline::event::cell::{ModelCellKey, Origin};
-use driftline::event::fact::{FactBatch, FactCell, OutcomeFact, PredictionFact, fact_id};
+use driftline::event::fact::{
+    FactBatch, FactCell, FactTerms, OutcomeFact, PredictionFact, fact_id,
+};
 use driftline::event::progress::{OutcomeCounts, Progress};
 use driftline::event::route::{Note, Outbox};
 use driftline::event::summary::{OutcomeDelta, OutcomeSums, SummaryBatch};
@@ -141,6 +143,7 @@ pub(crate) fn batch(facts: &[Fact], header: Option<Vec<Progress>>) -> FactBatch 
     let mut batch = FactBatch {
         header,
         models: vec!["fraud".into()],
+        terms: Vec::new(),
         cells: Vec::new(),
         predictions: Vec::new(),
         outcomes: Vec::new(),
@@ -221,6 +224,13 @@ impl Bench {
         step(&mut self.join, self.next, message, &mut out);
         self.notes.extend(out.notes);
         self.next += 1;
+    }
+
+    /// Feeds facts counted under `terms` and a header by which everything has been read up to
+    /// `time`.
+    pub(crate) fn feed_under(&mut self, terms: FactTerms, facts: &[Fact], time: i64) {
+        let told = FactBatch { terms: vec![terms], ..batch(facts, Some(all_at(time))) };
+        self.step(&(wire::encode(&told), 0));
     }
 
     /// Feeds facts and a header by which everything has been read up to `time`.

@@ -35,6 +35,11 @@ fn a_prediction_and_its_outcome_meet_in_one_partition() {
     assert_eq!((prediction.id, outcome.id), (fact_id(b"17"), fact_id(b"17")));
     assert_eq!((prediction.time.0, outcome.time.0), (5, 9));
     assert!(prediction.flagged && outcome.positive);
+    let terms = batches[0].terms.as_slice();
+    assert_eq!(
+        terms.iter().map(|terms| terms.definition).collect::<Vec<_>>(),
+        [fraud().definition]
+    );
     let partition = partition_of(b"fraud\x0017", 8);
     let told = told.facts.iter().find(|(_, batch)| !batch.outcomes.is_empty()).unwrap();
     assert_eq!(told.0, partition);

@@ -202,6 +202,7 @@ impl Bank {
                     // Outcomes come five hours later, of a horizon of six.
                     age: 23,
                     sums: labels,
+                    definition: None,
                 });
             }
         }
