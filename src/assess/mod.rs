@@ -151,6 +151,14 @@ impl Assess {
                 note("window_gone", &name, n);
             }
         }
+        items.extend(self.learn(batch));
+        items
+    }
+
+    /// Takes samples counted under the own definition, and schemas.
+    fn learn(&mut self, batch: &mut SummaryBatch) -> Vec<FindingItem> {
+        let plan = &self.plan;
+        let mut items = Vec::new();
         for delta in batch.samples.drain(..) {
             let definition = plan.datasets.get(&delta.dataset).map(|plan| plan.definition);
             if let Some(dataset) = self.datasets.get_mut(&delta.dataset)

@@ -28,7 +28,7 @@ fn is_read(plan: &Plan, samples: &[(&str, u64)]) -> bool {
     let moment = Moment {
         plan: &plan.datasets["orders"],
         keyed: false,
-        watermark: Watermark { time: EventTime(0), complete: true },
+        watermark: Watermark { time: EventTime(0), complete: true, gap: None },
         newest: EventTime(0),
     };
     dataset.learn_layout(&moment);
