@@ -88,6 +88,16 @@ fn feed(broker: &Broker, stream: &Stream, pause: Duration, between: &Between) ->
     ends
 }
 
+/// Lets the load go on to its end when a fault was not got over: whoever waits for it would wait for
+/// ever.
+struct LetGo<'a>(&'a Between);
+
+impl Drop for LetGo<'_> {
+    fn drop(&mut self) {
+        self.0.allowed.store(u32::MAX, Ordering::Relaxed);
+    }
+}
+
 /// One run: its load, its faults, and who looks on.
 struct Run<'a> {
     own: &'a OwnBroker,
@@ -124,6 +134,7 @@ impl Run<'_> {
                 self.own.kill();
                 std::thread::sleep(away);
                 self.own.up();
+                print!("broker back after {:.1?}, ", started.elapsed());
             }
         }
         // What was committed until now may be the victim's.
@@ -233,6 +244,7 @@ fn run(own: &OwnBroker, broker: &Broker, stream: &Stream, random: &mut Random) -
     let fleet = Fleet::start_all(folder.path(), &config);
     std::thread::scope(|scope| {
         let feeding = scope.spawn(|| feed(broker, stream, FAULT_TAKES / steps, &between));
+        let let_go = LetGo(&between);
         let places =
             TOPICS.iter().flat_map(|kind| (0..PARTITIONS).map(|p| (stream.topic(*kind), p)));
         let headers = Headers::new(broker, &stream.app, places);
@@ -246,7 +258,7 @@ fn run(own: &OwnBroker, broker: &Broker, stream: &Stream, random: &mut Random) -
             between.allowed.fetch_add(steps, Ordering::Relaxed);
             std::thread::sleep(Duration::from_secs_f64(0.2 + 1.5 * random.unit()));
         }
-        between.allowed.store(u32::MAX, Ordering::Relaxed);
+        drop(let_go);
         let ends = feeding.join().expect("all is written");
         run.finish();
         run.fleet.stop_all();

@@ -216,6 +216,10 @@ pub(super) fn producer(
 pub(super) struct Silent;
 
 impl ClientContext for Silent {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        tracing::debug!(?level, facility, message, "kafka reader");
+    }
+
     fn error(&self, _error: KafkaError, _reason: &str) {}
 }
 

@@ -35,6 +35,8 @@ const COMMIT_FOR: Duration = Duration::from_secs(15);
 /// The same where there are no transactions; what is not delivered by then is given up by the
 /// producer itself, after 30 s.
 const PLAIN_FOR: Duration = Duration::from_secs(40);
+/// How long messages are waited for once a stop was asked for, which is to be done in 9 s.
+const STOPPING_FOR: Duration = Duration::from_secs(3);
 /// One try at bringing a new producer up.
 const INIT_TRY: Duration = Duration::from_millis(500);
 /// Fences without this much quiet between them mean a second live process, not an accident.
@@ -266,6 +268,10 @@ impl Writer {
         producer.begin_transaction().map_err(Failure::Fatal)?;
         self.send(batch)?;
         self.drain(until);
+        if self.is_held_up() {
+            let late = RDKafkaErrorCode::MessageTimedOut;
+            return Err(Failure::Fatal(KafkaError::MessageProduction(late)));
+        }
         let metadata = consumer
             .group_metadata()
             .ok_or_else(|| Failure::Abort(KafkaError::Global(RDKafkaErrorCode::UnknownMemberId)))?;
@@ -329,12 +335,24 @@ impl Writer {
         }
     }
 
-    /// Waits until every delivery is reported: the message timeout ends it in an outage.
+    /// Waits until every delivery is reported: the message timeout ends it in an outage, and sooner
+    /// the wish to stop, which does not wait for a broker.
     fn drain(&self, until: Instant) {
+        let mut stopping: Option<Instant> = None;
         while self.producer.in_flight_count() > 0 && Instant::now() < until {
             self.producer.poll(Duration::from_millis(1));
             self.pulse.beat();
+            if self.setup.shutdown.requested()
+                && stopping.get_or_insert_with(Instant::now).elapsed() > STOPPING_FOR
+            {
+                return;
+            }
         }
+    }
+
+    /// Whether a stop was asked for while messages are still on their way: then they are given up.
+    fn is_held_up(&self) -> bool {
+        self.setup.shutdown.requested() && self.producer.in_flight_count() > 0
     }
 
     fn commit_plain(

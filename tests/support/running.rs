@@ -6,7 +6,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 /// Lines of the log shown when something is wrong.
-const TAIL: usize = 50;
+const TAIL: usize = 150;
 
 /// A `driftline run`, killed when dropped.
 #[derive(Debug)]
