@@ -118,6 +118,7 @@
 //! 10. **Everything has a limit**, and reaching it is counted and does not bend a rate.
 //!     `cells_beyond_the_limit_go_to_the_others`,
 //!     `fields_beyond_the_limit_are_counted_as_unwatched`,
+//!     `items_beyond_the_limit_are_left_out_and_counted`,
 //!     `beyond_the_limit_a_part_of_the_ids_is_kept_and_stays_kept_after_a_crash`,
 //!     `an_oversized_record_is_set_aside_cut`, `cache_is_bounded`,
 //!     `ever_new_producers_are_added_together_in_bounded_memory`,
@@ -131,6 +132,7 @@
 //!     `more_than_64_values_leave_as_hashes_with_a_key_and_not_at_all_without`,
 //!     `a_dropped_field_is_counted_by_presence_and_breaches`,
 //!     `a_field_the_registry_tags_is_silent_from_the_first_record_on`,
+//!     `items_are_silent_where_the_schema_is_tagged_and_hashed_where_asked`,
 //!     `secrets_are_in_no_output`, `secrets_are_in_no_debug_text_and_no_error`. That log lines
 //!     carry no payload is held by review.
 //!

@@ -80,6 +80,9 @@ impl<'a> Pass<'_, '_, 'a> {
         Ok(child.map(|(id, _)| id))
     }
 
+    /// A value at a path. Part of [`Pass::object`]'s loop: called there, it took a seventh more
+    /// instructions for each record.
+    #[inline(always)]
     fn value(&mut self, id: NodeId, depth: usize) -> Result<(), DecodeError> {
         match self.lexer.peek()? {
             b'"' => {
