@@ -40,7 +40,7 @@
 //! | [`infer`] | a configuration proposed from a sample of records |
 //! | [`replay`] | records from files. Impure |
 //! | [`verify`] | the ledger computed again from the topics. Impure |
-//! | [`rewind`] | going back in time on purpose. Impure |
+//! | [`rewind`] | going back in time on purpose, or on without what is gone. Impure |
 //! | [`demo`] | a made-up bank and the world it runs in |
 //! | [`cli`] | one file a verb; the only room that prints |
 //!
@@ -82,14 +82,18 @@
 //!    `every_input_counts_once_under_kill_9`, `a_fenced_producer_is_replaced_and_nothing_is_lost`,
 //!    `each_record_is_driven_in_once_as_it_was_however_often_it_is_asked_for`,
 //!    `under_faults_at_random_it_loses_nothing_doubles_nothing_and_says_the_same`,
-//!    `each_answer_of_kafka_ends_committed_or_recovered_and_none_spins`.
+//!    `each_answer_of_kafka_ends_committed_or_recovered_and_none_spins`,
+//!    `each_record_is_driven_in_once_however_often_it_is_killed`.
 //! 6. **The ledger is checked and never trusted to filter.** Ranges of a source partition follow
 //!    each other without gap or overlap; where they do not, it is an incident, and going back in
-//!    time is a verb that starts a new epoch.
+//!    time, or on without what is gone, is a verb that starts a new epoch.
 //!    `the_ledger_has_no_gap_over_a_stop_and_a_start`, `gap_and_overlap_are_named`,
 //!    `ranges_are_contiguous_and_metadata_brings_the_watermark_back`,
 //!    `offsets_that_retention_has_taken_end_the_run_and_are_counted`,
 //!    `a_broken_ledger_is_one_incident_that_names_offsets_and_ends_with_a_rewind`,
+//!    `records_given_up_are_one_incident_that_names_them_and_is_over`,
+//!    `lost_records_are_given_up_by_name_and_their_windows_are_incomplete`,
+//!    `a_source_made_anew_is_read_from_its_beginning`,
 //!    `what_was_read_adds_up_and_what_was_tampered_with_is_named`,
 //!    `after_going_back_the_sums_are_those_of_the_raw_records`.
 //! 7. **Ids are derived** from what an event is about, so telling it again is the same event.
@@ -109,7 +113,8 @@
 //!    `a_partition_that_holds_the_oldest_window_open_is_never_ahead`,
 //!    `a_partition_far_ahead_waits_and_the_slowest_never_does`,
 //!    `everything_is_read_and_nobody_runs_far_ahead`,
-//!    `past_and_future_touch_neither_watermark_nor_summary`.
+//!    `past_and_future_touch_neither_watermark_nor_summary`,
+//!    `a_month_of_history_is_read_in_order_beside_the_present_and_asks_for_nothing`.
 //! 10. **Everything has a limit**, and reaching it is counted and does not bend a rate.
 //!     `cells_beyond_the_limit_go_to_the_others`,
 //!     `fields_beyond_the_limit_are_counted_as_unwatched`,
@@ -172,6 +177,11 @@
 //!   cannot be told from the rest. Its topic's windows are incomplete until someone goes back.
 //! - Counts under another definition of a dataset are an incident and are passed over; they do not
 //!   drain.
+//! - The incarnation of a topic is committed beside its offsets and not told in the ledger: a topic
+//!   made anew is a break there, which says as much. So is one whose offsets Kafka forgot with it.
+//! - Two deployments with one `app` are told apart by the topics that members of its group read, at
+//!   the start alone. A digest of the configuration in what members tell would also refuse the
+//!   process that brings a changed configuration to a running deployment.
 //! - Partitions are paced against each other within one instance of observe, not across instances.
 //! - Without a key of values, what a field has beyond 64 of them is not hashed but left out: an
 //!   unkeyed hash can be guessed, and a key made up by a process would differ from the next one's.

@@ -24,7 +24,7 @@ use crate::publish::Encoder;
 use crate::registry::{Options, Registry, RegistryError};
 use crate::runtime::{
     Commit, EventEncoder, Input, Pace, Report, ReportKind, RunError, Setup, Shutdown, Supervisor,
-    TopicNames, check_rights, ensure_topics,
+    TopicNames, check_neighbours, check_rights, ensure_topics,
 };
 use crate::serve::{Health, Metrics, ServeError, Server};
 use rotation::Rotation;
@@ -136,6 +136,7 @@ pub fn run(
     if settings.commit == Commit::Transactional {
         check_rights(&deployment.kafka, &setup.rights).map_err(RunError::from)?;
         let sources = Observe::new(Arc::clone(plan)).topics();
+        check_neighbours(&deployment.kafka, &deployment.app, &sources)?;
         let specs = TopicNames::new(&deployment.app, &deployment.topics).specs(plan);
         let made = ensure_topics(&deployment.kafka, &specs, &sources).map_err(RunError::from)?;
         if !made.is_empty() {

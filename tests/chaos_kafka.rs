@@ -140,7 +140,7 @@ impl Run<'_> {
             let lagging = || self.headers.older_than(since_ms);
             let tail = || self.fleet.tail();
             assert!(waited < PATIENCE, "{fault:?}: {:?} not committed; {}", lagging(), tail());
-            self.fleet.restart_what_ended();
+            self.fleet.assert_all_run();
         }
         println!("{fault:?}: over after {:.1?}", started.elapsed());
     }

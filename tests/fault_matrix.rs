@@ -300,6 +300,9 @@ const ONE_REQUEST: &[OneRequest] = &[
     ], GoesOn),
     (Working, Transactional, Heartbeat, &[
         (RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID, 1),
+    ], GoesOn),
+    (Working, Transactional, Heartbeat, &[
+        (RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID, 2),
     ], Stops(78)),
     (AtStart, Plain, OffsetFetch, &[
         (RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS, 2),
@@ -374,7 +377,7 @@ const ONE_REQUEST: &[OneRequest] = &[
     ], GoesOn),
     (Working, Transactional, TxnOffsetCommit, &[
         (RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID, 1),
-    ], Stops(78)),
+    ], GoesOn),
     (Working, Transactional, EndTxn, &[
         (RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS, 2),
         (RD_KAFKA_RESP_ERR_NOT_COORDINATOR, 2),

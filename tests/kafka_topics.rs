@@ -12,7 +12,7 @@ mod kafka_support;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Barrier};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use driftline::config::Config;
 use driftline::config::deployment::{KafkaAccess, PublicTopics};
@@ -138,7 +138,7 @@ fn offsets_that_retention_has_taken_end_the_run_and_are_counted() {
     let text = ended.to_string();
     assert!(text.contains(&format!("{app}.summaries partition 0")), "{text}");
     assert!(text.contains("taken 50 offsets that were not read"), "{text}");
-    assert!(text.contains(&format!("reset the group {app}.assess")), "{text}");
+    assert!(text.contains("a new `app` prefix has to start over"), "{text}");
 }
 
 #[test]
@@ -254,6 +254,41 @@ fn wait_until_read(watch: &Watch, read: &mut BTreeMap<String, i64>, topic: &str,
         }
         read.get(topic) == Some(&to)
     });
+}
+
+#[test]
+fn a_source_made_anew_is_read_from_its_beginning() {
+    let (access, app) = (broker(), fresh_app("made-anew"));
+    let (plan, [kept, deleted]) = plan(&app, &access.bootstrap_servers);
+    let sources = [&kept, &deleted].map(|topic| TopicSpec::records(topic, 1));
+    ensure_topics(&access, &sources, &[]).unwrap();
+    let names = TopicNames::new(&app, &PublicTopics::default());
+    ensure_topics(&access, &names.specs(&plan), &[]).unwrap();
+    let watch = Watch::new(&access, &format!("{app}.summaries"), 1);
+    let running = Running::observe(&access, &app, &plan);
+    write(&producer(&access), &deleted, 0, &orders(40));
+    wait_until_read(&watch, &mut BTreeMap::new(), &deleted, 40);
+
+    // More than was read of the one before it: its offsets alone would not show.
+    Admin::new(&access).delete_topic(&deleted);
+    let started = Instant::now();
+    // The broker may still know the old one for a moment.
+    while ensure_topics(&access, &sources[1..], &[]).map_or(true, |made| made.is_empty()) {
+        assert!(started.elapsed() < PATIENCE, "{deleted} is not made anew");
+    }
+    write(&producer(&access), &deleted, 0, &orders(70));
+
+    let (mut from, mut to) = (None, 0);
+    watch.until(PATIENCE, |_, payload| {
+        let batch: SummaryBatch = wire::decode(payload).unwrap();
+        let Some(Header::Observe(lines)) = batch.header else { return false };
+        for line in lines.iter().filter(|line| line.topic == deleted && line.to > line.from) {
+            from = from.filter(|_| line.from > 0).or(Some(line.from));
+            to = line.to;
+        }
+        (from, to) == (Some(0), 70)
+    });
+    running.stop().unwrap();
 }
 
 #[test]

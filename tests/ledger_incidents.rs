@@ -109,6 +109,60 @@ fn a_broken_ledger_is_one_incident_that_names_offsets_and_ends_with_a_rewind() {
     assert_eq!((said[0].state.as_str(), said[0].revision), ("resolved", 1));
 }
 
+#[test]
+fn records_given_up_are_one_incident_that_names_them_and_is_over() {
+    let stream = stream();
+    let plan = Arc::new(stream.plan(None).0);
+    let (mut topology, _) = memory::run(&stream, &plan, NOW);
+    let topic = stream.topic(TopicKind::Orders);
+    let line = jump(&topology, &topic, 7);
+    let source = RewoundSource {
+        topic: topic.clone(),
+        partition: 0,
+        partition_count: line.partition_count,
+        from: line.from,
+        max_event_time: line.max_event_time,
+        newest_append_ms: line.newest_append_ms,
+    };
+    let rewound = Rewound { epoch: 1, sources: vec![source], ..Rewound::default() };
+    let mut out = Outbox::default();
+
+    tell_all(&mut topology, &Header::Rewound(rewound), NOW, &mut out);
+    tell_all(&mut topology, &Header::Observe(vec![line.clone()]), NOW + 1, &mut out);
+
+    let said = incidents(&out, "integrity");
+    let states: Vec<&str> = said.iter().map(|incident| incident.state.as_str()).collect();
+    assert_eq!(states, ["opened", "resolved"], "{said:#?}");
+    let offsets = format!("offsets {} to {} were never counted", line.from - 7, line.from - 1);
+    assert_eq!(said[1].causes[0].evidence, offsets);
+    assert_eq!(said[1].causes[0].name, format!("{topic}/0"));
+    assert!(said[1].sentence.contains("went on without"), "{}", said[1].sentence);
+}
+
+#[test]
+fn a_subject_that_nobody_judges_is_an_incident() {
+    let stream = stream();
+    let plan = Arc::new(stream.plan(None).0);
+    let mut less = (*plan).clone();
+    less.datasets.remove("orders");
+    less.models.clear();
+    let less = Arc::new(less);
+    let (theirs, _) = memory::run(&stream, &plan, NOW);
+
+    let (rows, out) = rows_judged(&less, &theirs);
+
+    assert_eq!(rows, 0);
+    let mut topology = Topology::new(&less);
+    let mut said = Outbox::default();
+    for message in out.messages.into_iter().filter(|message| message.route == Route::Findings) {
+        topology.deliver(Route::Findings, message.payload, NOW, &mut said);
+    }
+    let mut told = incidents(&said, "config_mismatch");
+    told.retain(|incident| incident.subjects == ["dataset/orders"]);
+    assert_eq!(told.len(), 1, "{told:#?}");
+    assert!(told[0].sentence.contains("two deployments have the same app"), "{told:#?}");
+}
+
 /// Steps a fresh assess of the dataset's shard through what another plan's observe wrote.
 fn rows_judged(plan: &Arc<Plan>, recorded: &Topology) -> (u64, Outbox) {
     let subject = Subject::Dataset("orders".into());

@@ -27,6 +27,8 @@ pub(super) enum Key {
     Strays,
     /// A piece, by number and of how many, of the bytes of another key's value.
     Piece(Box<Key>, u32, u32),
+    /// Records that were given up, once there are any.
+    Gaps,
 }
 
 /// Longest value written as one record, and length of a piece of a longer one. *Units*: bytes.
@@ -110,6 +112,7 @@ fn value(assess: &Assess, key: &Key) -> Option<Vec<u8>> {
     match key {
         Key::Ledger => Some(bytes(&(assess.now_ms, &assess.ledger))),
         Key::Breaks => Some(bytes(&assess.ledger.breaks)),
+        Key::Gaps => Some(bytes(&assess.ledger.gaps)),
         Key::Strays => Some(bytes(&assess.strays)),
         Key::Dataset(name, _, part) => {
             let dataset = assess.datasets.get(name)?;
@@ -148,10 +151,12 @@ fn whole(assess: &mut Assess, key: Key, value: &[u8]) -> Result<(), String> {
         Key::Piece(..) => return Err("a piece has no pieces".into()),
         Key::Ledger => {
             let breaks = std::mem::take(&mut assess.ledger.breaks);
+            let gaps = std::mem::take(&mut assess.ledger.gaps);
             (assess.now_ms, assess.ledger) = read(value, "ledger")?;
-            assess.ledger.breaks = breaks;
+            (assess.ledger.breaks, assess.ledger.gaps) = (breaks, gaps);
         }
         Key::Breaks => assess.ledger.breaks = read(value, "breaks")?,
+        Key::Gaps => assess.ledger.gaps = read(value, "gaps")?,
         Key::Strays => assess.strays = read(value, "strays")?,
         Key::Dataset(name, definition, part) => {
             let same = assess.plan.datasets.get(&name).is_some_and(|p| p.definition == definition);

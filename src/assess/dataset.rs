@@ -204,7 +204,7 @@ impl Dataset {
             start,
             end,
             as_of: end,
-            complete: moment.watermark.complete,
+            complete: moment.watermark.completes(start),
             watermark: moment.watermark.time,
             layout: current,
             definition: moment.plan.definition,

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::breaks::Breaks;
+use super::gaps::Gaps;
 use super::rewind::FACTS;
 use crate::event::epoch::Rewound;
 use crate::event::finding::IntegrityBreach;
@@ -26,6 +27,9 @@ pub(super) struct Ledger {
     /// An entry of its own in checkpoints.
     #[serde(skip)]
     pub(super) breaks: Breaks,
+    /// The same.
+    #[serde(skip)]
+    pub(super) gaps: Gaps,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -63,9 +67,16 @@ pub(super) struct Watermark {
     pub(super) time: EventTime,
     /// Every partition had its say.
     pub(super) complete: bool,
+    /// Windows that start at this time or earlier may lack records that are gone.
+    pub(super) gap: Option<EventTime>,
 }
 
 impl Watermark {
+    /// Whether all there was of a window has been read, once it has ended.
+    pub(super) fn completes(&self, start: EventTime) -> bool {
+        self.complete && self.gap.is_none_or(|reach| start > reach)
+    }
+
     /// The end of the newest window that has ended, with anything in it or not, when that is
     /// later than what was `told` last; then it counts as told.
     pub(super) fn frontier(
@@ -101,6 +112,7 @@ impl Ledger {
                 self.breaks.stop(breach);
                 continue;
             }
+            self.gaps.observe(line);
             let mark = SourceMark {
                 to: line.to,
                 partition_count: line.partition_count,
@@ -140,10 +152,30 @@ impl Ledger {
         Some(breach)
     }
 
-    /// Goes on from where someone went back to.
-    pub(super) fn restart(&mut self, rewound: &Rewound, now_ms: i64) {
+    /// Goes on from where someone went to: back, or past records that are gone. Gives those that
+    /// nobody was told of.
+    pub(super) fn restart(&mut self, rewound: &Rewound, now_ms: i64) -> Vec<IntegrityBreach> {
+        let mut given_up = Vec::new();
+        let gives_up = rewound.subjects.is_empty();
         for source in &rewound.sources {
+            // A break has been told when it was met.
+            let is_told = self.breaks.stops(&source.topic, source.partition);
             self.breaks.mend(&source.topic, source.partition);
+            if gives_up {
+                self.gaps.open(&source.topic, source.partition);
+            }
+            let known = self.sources.get(&source.topic).and_then(|p| p.get(&source.partition));
+            if let Some(mark) = known
+                && gives_up
+                && !is_told
+            {
+                given_up.push(IntegrityBreach {
+                    topic: source.topic.clone(),
+                    partition: source.partition,
+                    expected: mark.to,
+                    got: source.from,
+                });
+            }
             let mark = SourceMark {
                 to: source.from,
                 partition_count: source.partition_count,
@@ -161,6 +193,7 @@ impl Ledger {
             let mark = JoinMark { to, partition_count: FACTS_PARTITIONS, clocks };
             self.joins.insert(*partition, mark);
         }
+        given_up
     }
 
     /// How far a topic has come; `None` until every partition has been heard of.
@@ -201,7 +234,7 @@ impl Ledger {
         if all_at_end && quiet {
             time = time.max(EventTime(now_ms));
         }
-        Some(Watermark { time, complete })
+        Some(Watermark { time, complete, gap: self.gaps.reach(topic) })
     }
 
     /// The highest event time heard of in a topic.

@@ -12,6 +12,7 @@ mod baseline;
 mod breaks;
 mod checkpoint;
 mod dataset;
+mod gaps;
 mod judge;
 mod ledger;
 mod model;
@@ -30,11 +31,12 @@ use std::sync::Arc;
 use self::breaks::Breaks;
 use self::checkpoint::{Key, Pieces};
 use self::dataset::Dataset;
+use self::gaps::Gaps;
 use self::ledger::{Ledger, Patience};
 use self::model::Model;
 use self::strays::Strays;
 use crate::config::plan::Plan;
-use crate::event::finding::{FindingBatch, FindingItem, Subject};
+use crate::event::finding::{FindingBatch, FindingItem, Subject, UNJUDGED};
 use crate::event::progress::Header;
 use crate::event::route::{Note, Outbox, Outgoing, Route, SUMMARIES_PARTITIONS, partition_of};
 use crate::event::summary::SummaryBatch;
@@ -160,6 +162,20 @@ impl Assess {
         items
     }
 
+    /// Tells of subjects that someone counts and that are not configured here.
+    fn unjudged(&mut self, batch: &SummaryBatch) -> Vec<FindingItem> {
+        let (plan, now_ms) = (&self.plan, self.now_ms);
+        let datasets = batch.datasets.iter().filter(|d| !plan.datasets.contains_key(&d.dataset));
+        let datasets = datasets.map(|d| (Subject::Dataset(d.dataset.clone()), d.definition));
+        let models = batch.models.iter().filter(|m| !plan.models.contains_key(&m.model));
+        let models = models.map(|m| (Subject::Model(m.model.clone()), m.definition));
+        let strays = &mut self.strays;
+        datasets
+            .chain(models)
+            .filter_map(|(subject, other)| strays.hear(subject, (UNJUDGED, other), now_ms))
+            .collect()
+    }
+
     fn header(&mut self, header: &Header) -> Vec<FindingItem> {
         let breaches = match header {
             Header::Observe(lines) => self.ledger.observe(lines, self.now_ms),
@@ -240,9 +256,12 @@ impl Assess {
             return;
         };
         let topic = &config.predictions.topic;
-        let Some(watermark) = self.ledger.watermark(topic, self.now_ms, patience) else {
+        let Some(mut watermark) = self.ledger.watermark(topic, self.now_ms, patience) else {
             return;
         };
+        // An outcome is never older than its prediction.
+        let outcomes = config.outcomes.as_ref().and_then(|o| self.ledger.gaps.reach(&o.topic));
+        watermark.gap = watermark.gap.max(outcomes);
         let join_clock = self.ledger.join_clock(name);
         let moment = model::Moment { plan: config, watermark, join_clock };
         let subject = Subject::Model(name.to_owned());
@@ -263,6 +282,9 @@ impl Assess {
         self.dirty.insert(Key::Ledger);
         if self.ledger.breaks != Breaks::default() {
             self.dirty.insert(Key::Breaks);
+        }
+        if self.ledger.gaps != Gaps::default() {
+            self.dirty.insert(Key::Gaps);
         }
         if self.strays != Strays::default() {
             self.dirty.insert(Key::Strays);
@@ -317,7 +339,8 @@ impl Stage for Assess {
                 return;
             }
         };
-        let items = self.merge(&mut batch, out);
+        let mut items = self.unjudged(&batch);
+        items.extend(self.merge(&mut batch, out));
         let mut said = FindingBatch { shard: self.partition, items, closed: Vec::new() };
         if let Some(header) = &batch.header {
             said.items.extend(self.header(header));

@@ -190,6 +190,14 @@ impl Model {
         true
     }
 
+    /// Outcomes were given up: any window that waits for some may lack them.
+    pub(super) fn lacks_outcomes(&mut self) {
+        for (start, window) in &mut self.windows {
+            window.complete = false;
+            self.touched.push(Part::Window(*start));
+        }
+    }
+
     fn window(&mut self, start: EventTime) -> Option<&mut ModelWindow> {
         let gone = self.core.closed_through.is_some_and(|through| start < through)
             && !self.windows.contains_key(&start);
@@ -219,7 +227,7 @@ impl Model {
         };
         window.told = Some(Maturity::Closed);
         self.touched.extend([Part::Core, Part::Window(start)]);
-        window.complete = moment.watermark.complete;
+        window.complete = moment.watermark.completes(start);
         let n = window.cells.values().map(|(sums, _)| sums.n).sum();
         let subject = Subject::Model(moment.plan.name.clone()).to_string();
         let end = moment.plan.window.end_of(start);

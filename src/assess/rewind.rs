@@ -1,4 +1,5 @@
-//! Going back in time on purpose: what is kept of a subject, and what is counted anew.
+//! Going back in time on purpose: what is kept of a subject, and what is counted anew; and going
+//! on behind records that are gone.
 //!
 //! From the boundary on everything is forgotten and comes again; before it nothing changes, and
 //! nothing is taken. The layout stays, since it only says how to count. A baseline that had learnt
@@ -19,7 +20,11 @@ pub(super) const FACTS: &str = "facts";
 impl Assess {
     /// Starts the epoch; what is told of it comes before what it ends.
     pub(super) fn rewind(&mut self, rewound: &Rewound) -> Vec<FindingItem> {
-        self.ledger.restart(rewound, self.now_ms);
+        let given_up = self.ledger.restart(rewound, self.now_ms);
+        let gives_up = rewound.subjects.is_empty();
+        for source in rewound.sources.iter().filter(|_| gives_up) {
+            self.give_up_outcomes(&source.topic);
+        }
         let mut ended = Vec::new();
         let mut mine = Vec::new();
         for (subject, from) in &rewound.subjects {
@@ -35,7 +40,7 @@ impl Assess {
             self.ledger.breaks.epochs.enter(rewound.epoch, subject.clone(), *from);
             mine.push((subject.clone(), *from));
         }
-        if mine.is_empty() {
+        if mine.is_empty() && !gives_up {
             return Vec::new();
         }
         let sources = rewound.sources.iter();
@@ -46,9 +51,21 @@ impl Assess {
             subjects: mine,
             partitions: sources.chain(facts).collect(),
         };
-        let mut items = vec![FindingItem::Rewound(restarted)];
+        // What was given up is told before it is told that this is over.
+        let mut items: Vec<FindingItem> =
+            given_up.into_iter().map(FindingItem::Integrity).collect();
+        items.push(FindingItem::Rewound(restarted));
         items.extend(ended);
         items
+    }
+
+    fn give_up_outcomes(&mut self, topic: &str) {
+        for (name, model) in &mut self.models {
+            let outcomes = self.plan.models.get(name).and_then(|plan| plan.outcomes.as_ref());
+            if outcomes.is_some_and(|outcomes| outcomes.topic == topic) {
+                model.lacks_outcomes();
+            }
+        }
     }
 
     /// Gives alarms the ids of their epoch.

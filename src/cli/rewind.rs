@@ -1,5 +1,6 @@
-//! `driftline rewind`: goes back in time on purpose.
+//! `driftline rewind`: goes back in time on purpose, or on without what is gone.
 
+use std::cmp::Ordering;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -11,13 +12,15 @@ use crate::config::plan::Plan;
 use crate::rewind::journey::{Journey, Since};
 use crate::rewind::{Rewind, RewindError, Target};
 
-/// Go back in time on purpose: count records again, in place of what was counted of them
+/// Go back in time on purpose: count records again, in place of what was counted of them; or go
+/// on without records that are gone
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   driftline rewind --config drift.yaml --to 2026-11-24T08:00:00Z --dry-run
   driftline rewind --config drift.yaml --to orders:0:120000,orders:1:98000
   driftline rewind --config drift.yaml --to earliest
+  driftline rewind --config drift.yaml --accept-gap
 
 Every process of the app must be stopped. Windows from the time given on (with offsets, from the
 oldest window these records can be in) are forgotten and counted anew from the records; older ones
@@ -26,15 +29,23 @@ window. What was told of those windows is told again under new ids, as backfill 
 than `act_within`; it never acts. Offsets and the ledger's new epoch are one transaction. It also
 mends a ledger that was found broken. Offsets moved by other tools break the ledger instead.
 
+Where retention took records before they were read, `run` ends with 78. --accept-gap goes on at the
+nearest offset each such partition has: nothing is counted anew, the ledger tells which offsets are
+missing, and windows that may have held them are incomplete. So it does where the ledger broke
+because a topic was made anew.
+
 Exit codes: 0 done, 75 a process is alive or Kafka is away, 78 the records or the ledger do not
-reach back so far.")]
+reach back so far, or there is no gap.")]
 pub(super) struct RewindArgs {
     /// Configuration of the deployment
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
     /// A time, TOPIC:PARTITION:OFFSET[,...], or earliest
-    #[arg(long, value_name = "WHERE")]
-    to: Target,
+    #[arg(long, value_name = "WHERE", required_unless_present = "accept_gap")]
+    to: Option<Target>,
+    /// Go on without the source records that are gone, or where the ledger is broken
+    #[arg(long, conflicts_with = "to")]
+    accept_gap: bool,
     /// Say what it would do, and do nothing
     #[arg(long)]
     dry_run: bool,
@@ -59,14 +70,25 @@ fn go(rewind: &Rewind<'_>, args: &RewindArgs, plan: &Plan) -> Result<(), RewindE
     eprintln!("waiting until no process of {} is alive", plan.app);
     rewind.alone()?;
     eprintln!("reading the ledger");
-    let journey = rewind.journey(&args.to)?;
-    print!("{}", describe(&journey, plan));
+    let (journey, text) = match &args.to {
+        Some(target) => {
+            let journey = rewind.journey(target)?;
+            let text = describe(&journey, plan);
+            (journey, text)
+        }
+        None => {
+            let journey = rewind.over_gaps()?;
+            let text = describe_gaps(&journey);
+            (journey, text)
+        }
+    };
+    print!("{text}");
     if args.dry_run {
         println!("nothing was changed (--dry-run)");
         return Ok(());
     }
     rewind.go(&journey)?;
-    println!("epoch {} begins; `driftline run` counts anew from there", journey.rewound.epoch);
+    println!("epoch {} begins; `driftline run` goes on from there", journey.rewound.epoch);
     Ok(())
 }
 
@@ -92,5 +114,22 @@ fn describe(journey: &Journey, plan: &Plan) -> String {
          and ask for nothing",
         Millis(plan.act_within_ms)
     );
+    text
+}
+
+fn describe_gaps(journey: &Journey) -> String {
+    let mut text = String::from("records given up\n");
+    for (source, stood) in journey.rewound.sources.iter().zip(&journey.from) {
+        let (topic, partition, from) = (&source.topic, source.partition, source.from);
+        let what = match from.cmp(stood) {
+            Ordering::Greater => {
+                format!("offsets {stood} to {}: {} are gone", from - 1, from - stood)
+            }
+            Ordering::Equal => "its ledger is broken".to_owned(),
+            Ordering::Less => format!("the topic ends {} offsets before {stood}", stood - from),
+        };
+        let _ = writeln!(text, "  {topic}/{partition}  {what}; goes on at {from}");
+    }
+    text.push_str("windows that may have held them are told as incomplete\n");
     text
 }

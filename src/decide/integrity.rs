@@ -35,8 +35,21 @@ pub(super) struct Breach {
     pub(super) over: bool,
 }
 
+/// How a break came to be over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// Someone went back in time over it.
+    CountedAnew,
+    /// What is missing is gone, and someone went on without it.
+    GivenUp,
+}
+
 /// Which offsets, and what is wrong with them.
 fn evidence((_, _, expected, got): &BreachKey) -> String {
+    if *got == 0 {
+        // A partition begins there once.
+        return format!("it was at offset {expected} and began again at 0, as one made anew does");
+    }
     if got > expected {
         format!("offsets {expected} to {} were never counted", got - 1)
     } else {
@@ -56,7 +69,7 @@ impl Decide {
         }
         out.notes.push(Note::Count { name: "integrity_breach", subject, n });
         let breach = Breach { since: EventTime(self.now_ms), over: false };
-        self.tell_breach(&key, &breach, out);
+        self.tell_breach(&key, (breach.since, None), out);
         self.breaches.insert(key, breach);
     }
 
@@ -72,8 +85,9 @@ impl Decide {
                 over.push((key.clone(), breach.clone()));
             }
         }
+        let end = if restarted.subjects.is_empty() { End::GivenUp } else { End::CountedAnew };
         for (key, breach) in &over {
-            self.tell_breach(key, breach, out);
+            self.tell_breach(key, (breach.since, Some(end)), out);
         }
         let mut excess = self.breaches.len().saturating_sub(OVER_MAX);
         self.breaches.retain(|_, breach| {
@@ -95,7 +109,12 @@ impl Decide {
         mine.map(|(key, _)| format!("{}/{} from offset {}", key.0, key.1, key.2)).collect()
     }
 
-    fn tell_breach(&self, key: &BreachKey, breach: &Breach, out: &mut Outbox) {
+    fn tell_breach(
+        &self,
+        key: &BreachKey,
+        (since, end): (EventTime, Option<End>),
+        out: &mut Outbox,
+    ) {
         let (topic, partition, expected, got) = key;
         let text = format!("integrity {topic}/{partition} {expected} {got}");
         let (name, evidence) = (format!("{topic}/{partition}"), evidence(key));
@@ -103,9 +122,9 @@ impl Decide {
             id: format!("{:016x}", xxh3_64(text.as_bytes())),
             kind: "integrity",
             subjects: self.readers(topic),
-            since: breach.since,
-            over: breach.over,
-            sentence: sentences::integrity(&name, &evidence, breach.over),
+            since,
+            over: end.is_some(),
+            sentence: sentences::integrity(&name, &evidence, end),
             name,
             evidence,
         };

@@ -2,8 +2,11 @@
 
 use super::evidence::Evidence;
 use super::incidents::Incident;
+use super::integrity::End;
 use crate::assess::tests::change::factor_text;
-use crate::event::finding::{Alarm, AlarmState, Finding, SchemaChange, SeriesKind, Subject};
+use crate::event::finding::{
+    Alarm, AlarmState, Finding, SchemaChange, SeriesKind, Subject, UNJUDGED,
+};
 use crate::event::public::{CauseData, EffectData};
 use crate::event::time::EventTime;
 
@@ -45,20 +48,34 @@ pub(super) fn schema(change: &SchemaChange) -> String {
 }
 
 /// A ledger that does not add up, and what mends it.
-pub(super) fn integrity(name: &str, evidence: &str, over: bool) -> String {
-    if over {
-        return format!("{name} is counted anew: {evidence}, and someone went back in time");
+pub(super) fn integrity(name: &str, evidence: &str, end: Option<End>) -> String {
+    match end {
+        None => format!(
+            "the ledger of {name} is broken: {evidence}; it is trusted no more, and windows of its \
+             topic are incomplete until `driftline rewind` has gone back before that, or goes on \
+             without it (--accept-gap)"
+        ),
+        Some(End::CountedAnew) => {
+            format!("{name} is counted anew: {evidence}, and someone went back in time")
+        }
+        Some(End::GivenUp) => format!(
+            "the ledger of {name} goes on: {evidence}, and someone went on without what is gone; \
+             windows that may lack records are incomplete"
+        ),
     }
-    format!(
-        "the ledger of {name} is broken: {evidence}; it is trusted no more, and windows of its \
-         topic are incomplete until `driftline rewind` has gone back before that"
-    )
 }
 
 /// Two configurations at once, and what mends it.
 pub(super) fn mismatch(subject: &Subject, (known, other): (u64, u64), over: bool) -> String {
     if over {
         return format!("nobody counts {subject} under definition {other:016x} any more");
+    }
+    if known == UNJUDGED {
+        return format!(
+            "{subject} is counted under definition {other:016x} by some process, and is not in \
+             the configuration of the one that judges: either a change of configuration has not \
+             reached every process, or two deployments have the same app"
+        );
     }
     format!(
         "{subject} is counted under definition {other:016x} by some process and judged under \

@@ -3,6 +3,9 @@
 //! A rewind starts an epoch. From a boundary on, a subject's windows are counted anew and replace
 //! what had been counted; older ones stay and take nothing more from records read again. What is
 //! told of a window counted anew is something new, so its ids differ from those of before.
+//!
+//! An epoch may also begin further on, behind records that are gone: then no window is counted
+//! anew, and those that may have held them are incomplete.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +29,8 @@ pub struct Rewound {
     pub sources: Vec<RewoundSource>,
     /// Where join goes on, by partition of `facts`.
     pub facts: Vec<(i32, i64)>,
-    /// Windows of a subject from here (start) on are counted anew.
+    /// Windows of a subject from here (start) on are counted anew; empty where records that are
+    /// gone are given up.
     pub subjects: Vec<(Subject, EventTime)>,
 }
 

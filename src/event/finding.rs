@@ -384,12 +384,15 @@ pub struct Restarted {
     pub partitions: Vec<(String, i32)>,
 }
 
+/// In place of a definition, of a subject that is not configured where it would be judged.
+pub const UNJUDGED: u64 = 0;
+
 /// Two configurations at once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfigMismatch {
     /// Whose.
     pub subject: Subject,
-    /// Definition that is judged.
+    /// Definition that is judged, or [`UNJUDGED`].
     pub known: u64,
     /// Definition that is counted too.
     pub other: u64,

@@ -3,7 +3,7 @@
 //! The bytes depend on the records taken since the last commit and the order they came in, on
 //! nothing else: datasets and models come in name order, their windows in time order, cells in key
 //! order, fields in path order, facts in the order of their records, partitions in (topic,
-//! partition) order. Histograms are told without the empty range that reuse leaves in them.
+//! partition) order.
 
 use super::cells::{Cell, OTHERS};
 use super::dataset::Dataset;
@@ -16,7 +16,7 @@ use crate::event::finding::Subject;
 use crate::event::progress::Progress;
 use crate::event::route::{FACTS_PARTITIONS, Note, Outbox, SUMMARIES_PARTITIONS, partition_of};
 use crate::event::summary::{CellDelta, DatasetDelta, ModelDelta, SampleDelta};
-use crate::sketch::{FieldKind, FieldSummary, LogHistogram};
+use crate::sketch::{FieldKind, FieldSummary};
 
 /// Writes everything since the last commit and empties it.
 pub(super) fn write(engine: &mut Engine, progress: &[Progress], out: &mut Outbox) {
@@ -95,19 +95,21 @@ fn cell_delta(dataset: &Dataset, cell: &Cell, order: &[usize]) -> CellDelta {
     };
     let used = order.iter().filter_map(|index| {
         let field = cell.fields.get(*index).filter(|field| field.is_used())?;
-        Some((dataset.fields[*index].path.clone(), trimmed(&field.summary)))
+        Some((dataset.fields[*index].path.clone(), told(&field.summary)))
     });
     CellDelta { key, rows: cell.rows, max_event_time: cell.max_event_time, fields: used.collect() }
 }
 
-/// A summary as if it had never been reused. A field without any value has no kind, whatever
-/// this process remembers of it.
-fn trimmed(summary: &FieldSummary) -> FieldSummary {
-    let mut histogram = LogHistogram::default();
-    histogram.merge(&summary.histogram);
+/// A field without any value has no kind, whatever this process remembers of it.
+fn told(summary: &FieldSummary) -> FieldSummary {
     let has_kind = summary.counters.present > 0 || !summary.bins.is_empty();
     let kind = if has_kind { summary.kind } else { FieldKind::Opaque };
-    FieldSummary { kind, counters: summary.counters, bins: summary.bins.clone(), histogram }
+    FieldSummary {
+        kind,
+        counters: summary.counters,
+        bins: summary.bins.clone(),
+        histogram: summary.histogram.clone(),
+    }
 }
 
 fn tell_model(model: &Model, messages: &mut Summaries<'_>) {

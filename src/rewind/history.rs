@@ -39,6 +39,8 @@ pub(super) struct Past {
     pub(super) stops: Vec<Stop>,
     /// It had been read to its end.
     at_end: bool,
+    /// A range did not follow the one before it, and nobody has gone anywhere since.
+    pub(super) is_broken: bool,
 }
 
 /// A place to go back to: a commit.
@@ -113,7 +115,9 @@ impl History {
             start: line.from,
             stops: Vec::new(),
             at_end: false,
+            is_broken: false,
         });
+        past.is_broken |= past.now().to != line.from;
         past.partition_count = line.partition_count;
         past.at_end = line.at_end;
         let stop = Stop {
@@ -140,6 +144,7 @@ impl History {
                 continue;
             };
             past.at_end = false;
+            past.is_broken = false;
             past.stops.retain(|stop| stop.to < source.from);
             past.stops.push(Stop {
                 to: source.from,
@@ -147,6 +152,10 @@ impl History {
                 newest_append_ms: source.newest_append_ms,
             });
         }
+    }
+
+    pub(super) fn past(&self, place: &Place) -> Option<&Past> {
+        self.pasts.get(place)
     }
 
     pub(super) fn of_topic(&self, topic: &str) -> impl Iterator<Item = (&Place, &Past)> {

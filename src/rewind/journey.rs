@@ -1,4 +1,4 @@
-//! From where someone wants to go back to the offsets and windows that makes.
+//! From where someone wants to go to the offsets and windows that makes.
 //!
 //! Pure. The rules are argued for in [`super`]; here is their arithmetic.
 
@@ -44,7 +44,8 @@ pub enum TooFar {
     /// Nothing would do.
     #[error(
         "{subject} cannot be counted anew: {why}, and windows that are still open or wait for \
-         outcomes began before; a new `app` prefix starts over"
+         outcomes began before; where reading cannot go on for it, `driftline rewind --accept-gap` \
+         goes on without what is gone, and a new `app` prefix starts over"
     )]
     Never {
         /// Subject.
@@ -139,6 +140,36 @@ pub fn plan(
     }
     let epoch = history.epoch + 1;
     Ok(Journey { rewound: Rewound { epoch, sources, facts: Vec::new(), subjects }, from })
+}
+
+/// Plans to go on where nothing can be counted anew: each source partition that no longer holds the
+/// offset it stands at goes to the nearest one it has, and one whose ledger is broken goes on where
+/// it stands. `range` is what each partition still has. `None` where all is well.
+#[must_use]
+pub fn over_gaps(history: &History, range: &BTreeMap<Place, (i64, i64)>) -> Option<Journey> {
+    let (mut sources, mut from) = (Vec::new(), Vec::new());
+    for place in history.places() {
+        let (Some((low, high)), Some(past)) = (range.get(place), history.past(place)) else {
+            continue;
+        };
+        let now = past.now();
+        let nearest = now.to.clamp(*low, *high);
+        if nearest == now.to && !past.is_broken {
+            continue;
+        }
+        from.push(now.to);
+        sources.push(RewoundSource {
+            topic: place.0.clone(),
+            partition: place.1,
+            partition_count: past.partition_count,
+            from: nearest,
+            max_event_time: now.max_event_time,
+            newest_append_ms: now.newest_append_ms,
+        });
+    }
+    let epoch = history.epoch + 1;
+    let rewound = Rewound { epoch, sources, facts: Vec::new(), subjects: Vec::new() };
+    (!from.is_empty()).then_some(Journey { rewound, from })
 }
 
 impl Traveller<'_> {

@@ -14,6 +14,13 @@
 //! goes back as far as its oldest window that still waits for some; its outcomes go back one
 //! horizon further, and join starts with an empty memory. Which windows that makes is computed in
 //! [`journey`] from what [`history`] read in the headers.
+//!
+//! # Going on without what is gone
+//! Where retention was faster than an outage, reading cannot go on at the committed offset, and the
+//! windows there cannot be counted anew either. Then the one way that keeps what is known is
+//! forward: the new epoch begins at the nearest offset there is, no window is forgotten, and assess
+//! tells those that may have held the lost records as incomplete. The same mends a ledger that
+//! broke because a topic was made anew. It is never done unasked.
 
 #![expect(clippy::disallowed_methods, reason = "waits by the clock for members to be gone")]
 
@@ -72,6 +79,15 @@ pub enum RewindError {
     /// What it would take is not there any more.
     #[error(transparent)]
     TooFar(#[from] TooFar),
+    /// No source partition has lost what it was to read next.
+    #[error(
+        "no gap to accept: each source partition of {app} still holds the offset it goes on from, \
+         and its ledger is whole"
+    )]
+    NoGap {
+        /// Prefix.
+        app: String,
+    },
 }
 
 impl RewindError {
@@ -81,7 +97,7 @@ impl RewindError {
         match self {
             RewindError::Run(error) => error.exit_code(),
             RewindError::Alive { .. } => 75,
-            RewindError::Nothing { .. } | RewindError::TooFar(_) => 78,
+            RewindError::Nothing { .. } | RewindError::TooFar(_) | RewindError::NoGap { .. } => 78,
         }
     }
 }
@@ -137,6 +153,30 @@ impl<'a> Rewind<'a> {
     /// # Errors
     /// When there is no ledger, or what it would take is not there any more.
     pub fn journey(&self, target: &Target) -> Result<Journey, RewindError> {
+        let history = self.history()?;
+        let range = self.ranges(&history)?;
+        let low = range.into_iter().map(|(place, (low, _))| (place, low)).collect();
+        let mut journey = journey::plan(&history, self.plan, target, &low)?;
+        for partition in 0..FACTS_PARTITIONS {
+            let (_, end) =
+                self.archive.range(self.names.place(Route::Facts(partition)).0, partition)?;
+            journey.rewound.facts.push((partition, end));
+        }
+        Ok(journey)
+    }
+
+    /// How to go on behind source records that are gone, or a break of the ledger.
+    ///
+    /// # Errors
+    /// When there is no ledger, or all is well.
+    pub fn over_gaps(&self) -> Result<Journey, RewindError> {
+        let history = self.history()?;
+        let range = self.ranges(&history)?;
+        let app = self.plan.app.clone();
+        journey::over_gaps(&history, &range).ok_or(RewindError::NoGap { app })
+    }
+
+    fn history(&self) -> Result<History, RewindError> {
         let topic = self.names.place(Route::Summaries(0)).0;
         let mut history = History::new(self.plan);
         if self.archive.partitions(topic)? > 0 {
@@ -152,17 +192,16 @@ impl<'a> Rewind<'a> {
         if history.is_empty() {
             return Err(RewindError::Nothing { topic: topic.to_owned() });
         }
-        let mut low: BTreeMap<Place, i64> = BTreeMap::new();
+        Ok(history)
+    }
+
+    /// What each source partition still has.
+    fn ranges(&self, history: &History) -> Result<BTreeMap<Place, (i64, i64)>, RewindError> {
+        let mut ranges = BTreeMap::new();
         for place in history.places() {
-            low.insert(place.clone(), self.archive.range(&place.0, place.1)?.0);
+            ranges.insert(place.clone(), self.archive.range(&place.0, place.1)?);
         }
-        let mut journey = journey::plan(&history, self.plan, target, &low)?;
-        for partition in 0..FACTS_PARTITIONS {
-            let (_, end) =
-                self.archive.range(self.names.place(Route::Facts(partition)).0, partition)?;
-            journey.rewound.facts.push((partition, end));
-        }
-        Ok(journey)
+        Ok(ranges)
     }
 
     /// Goes there: offsets and ledger in one transaction.

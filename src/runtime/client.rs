@@ -21,6 +21,10 @@ use crate::config::security::TOKEN_PROPERTY;
 
 /// Longest a single call to Kafka blocks. Short enough to leave room for a shutdown in 10 s.
 pub(super) const CALL: Duration = Duration::from_secs(5);
+/// How long Kafka may be away before a restart of the process is better than more patience. A
+/// broker that dies is back within two minutes, a cluster that rolls within a few more; a restart
+/// would only wait for it anew.
+pub(super) const AWAY_MAX: Duration = Duration::from_secs(300);
 
 /// A configured property that the runtime must set itself.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -27,6 +27,8 @@ use crate::config::plan::Plan;
 const PATIENCE: Duration = Duration::from_secs(15);
 /// What connections may have said in that time: about four a second and broker tried.
 const EVENTS_MAX: u32 = 256;
+/// By then a topic that exists is seen by everybody who may.
+const SEEN_WITHIN: Duration = Duration::from_secs(3);
 /// Until it is asked again about what it does not know yet.
 const AGAIN: Duration = Duration::from_millis(100);
 
@@ -143,11 +145,16 @@ pub fn ensure_topics(
     let missing: Vec<&TopicSpec> =
         specs.iter().filter(|spec| !present.contains_key(&spec.name)).collect();
     let made = cluster.create(&missing)?;
-    // Again, with those that another process may have made in the same moment.
     let existing: Vec<&TopicSpec> =
         specs.iter().filter(|spec| !made.contains(&spec.name)).collect();
-    let present =
-        if existing.len() + made.len() > present.len() { cluster.partitions()? } else { present };
+    // One that another process made in the same moment is not seen at once.
+    let (mut present, started) = (present, Instant::now());
+    while existing.iter().any(|spec| !present.contains_key(&spec.name))
+        && started.elapsed() < SEEN_WITHIN
+    {
+        std::thread::sleep(AGAIN);
+        present = cluster.partitions()?;
+    }
     for (_, result) in cluster.check(&existing, &present)? {
         result?;
     }

@@ -25,23 +25,47 @@ pub enum RunError {
     },
     /// Another live process has the same slot.
     #[error(
-        "another process runs as {instance}: give each process on one app its own slot, for \
-         example --slot {next}"
+        "another process runs slot {slot} of app {app}, and took {stage} from this one each time \
+         it came back: give each process of an app its own slot, for example --slot {next}, or \
+         this deployment an app of its own"
     )]
     SlotTaken {
-        /// The static id.
-        instance: String,
+        /// Prefix of the deployment.
+        app: String,
+        /// The stage that was taken.
+        stage: &'static str,
+        /// The slot both have.
+        slot: u32,
         /// A slot to try.
         next: u32,
+    },
+    /// The app's groups have members of another deployment.
+    #[error(
+        "app {app} is in use by another deployment: the group of {member} at {host} reads \
+         {theirs}, and this configuration reads {ours}: give one of the two an app of its own, or \
+         stop the other first where this one is to follow it"
+    )]
+    OtherDeployment {
+        /// Prefix of both.
+        app: String,
+        /// Id of a member of the other, which begins with its static id.
+        member: String,
+        /// Where it runs.
+        host: String,
+        /// What it reads.
+        theirs: String,
+        /// What this one reads.
+        ours: String,
     },
     /// The committed offset does not lie within what the topic still holds.
     #[error(
         "{topic} partition {partition}: the committed offset {committed} is outside \
-         [{low}, {high}]: {}; to accept that, reset the group {group} of this partition to {low} \
-         while driftline is stopped, and make retention longer than an outage may take",
-        lost(.committed, .low, .high)
+         [{low}, {high}]: {}; {}; and make retention longer than an outage may take",
+        lost(.committed, .low, .high), way_on(.stage)
     )]
     OffsetLost {
+        /// The stage that reads it.
+        stage: &'static str,
         /// Topic.
         topic: String,
         /// Partition.
@@ -52,8 +76,6 @@ pub enum RunError {
         low: i64,
         /// End of the partition.
         high: i64,
-        /// Consumer group.
-        group: String,
     },
     /// Offsets and state do not belong together.
     #[error(
@@ -152,6 +174,17 @@ fn lost(committed: &i64, low: &i64, high: &i64) -> String {
     }
 }
 
+/// What can be done about it: a source may be read on without them, while the memory of a stage is
+/// built from each message of its input.
+fn way_on(stage: &str) -> &'static str {
+    if stage == super::observe_loop::NAME {
+        "to go on without them, stop every process of this app and run `driftline rewind --config \
+         FILE --accept-gap`: the windows concerned are then told as incomplete"
+    } else {
+        "what this stage knows is built from them, so a new `app` prefix has to start over"
+    }
+}
+
 impl RunError {
     /// Exit code after `sysexits.h`: 78 for what configuration must mend, 75 for what a restart
     /// may mend, 1 for a fault of our own.
@@ -161,6 +194,7 @@ impl RunError {
             RunError::Property(_)
             | RunError::Client { .. }
             | RunError::SlotTaken { .. }
+            | RunError::OtherDeployment { .. }
             | RunError::OffsetLost { .. }
             | RunError::StateMismatch { .. }
             | RunError::StateUnreadable { .. }

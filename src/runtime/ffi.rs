@@ -19,7 +19,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka_sys as sys;
 
-pub(super) use describe::{Described, Kind, describe, set_token};
+pub(super) use describe::{Described, GroupMember, Kind, describe, set_token};
 
 /// How long a batch may fill. A reader that is faster than librdkafka would otherwise wake for a
 /// few messages at a time, and take the cores from those who bring them.

@@ -10,6 +10,7 @@ use std::sync::{Mutex, PoisonError};
 
 use rdkafka::TopicPartitionList;
 use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
@@ -68,6 +69,16 @@ impl Group {
 }
 
 impl ClientContext for Group {
+    /// Each connection that is refused is told, several times a second.
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        let suppressed =
+            self.quiet.lock().unwrap_or_else(PoisonError::into_inner).may_log(facility);
+        if let Some(suppressed) = suppressed {
+            let instance = &self.instance;
+            tracing::warn!(%instance, ?level, facility, message, suppressed, "kafka consumer");
+        }
+    }
+
     fn error(&self, error: KafkaError, reason: &str) {
         let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
         if code == RDKafkaErrorCode::PartitionEOF {

@@ -9,9 +9,9 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::{Message, Offset, TopicPartitionList};
 
-use super::client::{self, Isolation, Silent};
+use super::client::{self, AWAY_MAX, Isolation, Silent};
 use super::error::RunError;
-use super::reader::{ReadEnd, Reader, Stretch};
+use super::reader::{ReadEnd, Reader, Stretch, patiently};
 use super::setup::Setup;
 use crate::event::layout::LayoutUpdate;
 use crate::event::route::Route;
@@ -34,13 +34,13 @@ impl Layouts {
         mut each: impl FnMut(&LayoutUpdate),
     ) -> Result<Layouts, RunError> {
         let (topic, partition) = (setup.names.place(Route::Layouts).0, 0);
-        let failed = |source: KafkaError| RunError::Unreachable {
-            stage,
-            doing: "reading layouts",
-            seconds: 0,
-            source,
+        let doing = "reading layouts";
+        let range = || reader.range(topic, partition);
+        let (from, until) = patiently((stage, doing), &setup.shutdown, range)?;
+        let failed = |source: KafkaError| {
+            let seconds = AWAY_MAX.as_secs();
+            RunError::Unreachable { stage, doing, seconds, source }
         };
-        let (from, until) = reader.range(topic, partition).map_err(failed)?;
         let stretch = Stretch { topic, partition, from, until };
         let take = |message: &BorrowedMessage<'_>| {
             if let Some(update) = decode(message) {
@@ -51,7 +51,8 @@ impl Layouts {
         if end == ReadEnd::Interrupted {
             return Err(RunError::Stopped);
         }
-        let consumer = Self::follow(setup, stage, topic, until).map_err(failed)?;
+        let consumer = Self::follow(setup, stage, topic, until)
+            .map_err(|source| RunError::Client { stage, source })?;
         Ok(Layouts { consumer })
     }
 

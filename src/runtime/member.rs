@@ -20,6 +20,7 @@ use super::quiet::Quiet;
 use super::reader::Reader;
 use super::restore::position_lost;
 use super::setup::Setup;
+use super::shutdown::Shutdown;
 use super::transaction::slot_taken;
 
 /// Longest pause after repeated rewinds.
@@ -27,6 +28,13 @@ const REST_MAX: Duration = Duration::from_secs(5);
 /// A consumer made anew for want of food that starves again within so many times the patience is
 /// not to blame.
 const REPLACE_EVERY: u32 = 10;
+/// A member fenced a second time within this has a second live process on its slot; once is what
+/// is left of a broker that died while it joined.
+const FENCE_MEMORY: Duration = Duration::from_secs(60);
+/// Long enough for librdkafka to hand over all that has piled up, unless more comes all the time.
+const MOMENT: Duration = Duration::from_millis(5);
+/// Longest wait before a look at what is asked for.
+const LOOK: Duration = Duration::from_millis(50);
 /// How long the group's coordinator may take to let a member go.
 const LEAVE_WITHIN: Duration = Duration::from_secs(3);
 
@@ -42,6 +50,25 @@ pub(super) enum Polled<'a> {
     Nothing,
 }
 
+/// Why a consumer is of no use any more.
+#[derive(Debug)]
+pub(super) enum Broken {
+    /// Its static id belongs to another consumer.
+    Fenced,
+    /// A partition is not read on although there is more.
+    Unfed(Unfed),
+}
+
+impl Broken {
+    /// For the label of a metric.
+    pub(super) fn cause(&self) -> &'static str {
+        match self {
+            Broken::Fenced => "member_fenced",
+            Broken::Unfed(_) => "unfed",
+        }
+    }
+}
+
 /// A consumer in its group.
 pub(super) struct Member {
     pub consumer: Arc<BaseConsumer<Group>>,
@@ -52,7 +79,9 @@ pub(super) struct Member {
     pub restored: bool,
     rights: Rights,
     fed: Fed,
-    replaced: Option<Instant>,
+    /// When it was last made anew for want of food.
+    refed: Option<Instant>,
+    fenced: Option<Instant>,
     rewinds: u32,
     quiet: Quiet,
 }
@@ -72,27 +101,38 @@ impl Member {
             restored: false,
             rights: setup.rights.clone(),
             fed: Fed::new(setup.pace.unfed),
-            replaced: None,
+            refed: None,
+            fenced: None,
             rewinds: 0,
             quiet: Quiet::default(),
         })
     }
 
-    /// Puts a new consumer, which has not joined yet, in the place of one that is not fed, and
-    /// gives the old one back; a second time soon after it gives up.
+    /// Puts a new consumer, which has not joined yet, in the place of one that is of no use, and
+    /// gives the old one back; where that was done a short while ago it gives up.
     pub(super) fn replace(
         &mut self,
         setup: &Setup,
-        unfed: Unfed,
+        broken: Broken,
     ) -> Result<Arc<BaseConsumer<Group>>, RunError> {
         let stage = self.identity.stage;
-        let Unfed { place: (topic, partition), reached, end } = unfed;
-        let soon = setup.pace.unfed * REPLACE_EVERY;
-        if self.replaced.is_some_and(|replaced| replaced.elapsed() < soon) {
-            return Err(RunError::NotFed { stage, topic, partition, reached, end });
+        match broken {
+            Broken::Fenced => {
+                if self.fenced.is_some_and(|fenced| fenced.elapsed() < FENCE_MEMORY) {
+                    return Err(slot_taken(&self.identity));
+                }
+                tracing::warn!(stage, "the group took the slot away: joining anew");
+                self.fenced = Some(Instant::now());
+            }
+            Broken::Unfed(Unfed { place: (topic, partition), reached, end }) => {
+                let soon = setup.pace.unfed * REPLACE_EVERY;
+                if self.refed.is_some_and(|refed| refed.elapsed() < soon) {
+                    return Err(RunError::NotFed { stage, topic, partition, reached, end });
+                }
+                tracing::error!(stage, topic, partition, reached, end, "not fed: joining anew");
+                self.refed = Some(Instant::now());
+            }
         }
-        tracing::error!(stage, topic, partition, reached, end, "not fed: making a new consumer");
-        self.replaced = Some(Instant::now());
         self.assigned.clear();
         self.restored = false;
         self.fed = Fed::new(setup.pace.unfed);
@@ -160,8 +200,9 @@ impl Member {
         if position_lost(&error) {
             return Ok(Polled::PositionLost);
         }
-        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::FencedInstanceId) {
-            return Err(slot_taken(&self.identity));
+        if self.is_fenced() {
+            // The next look at what is broken tells.
+            return Ok(Polled::Nothing);
         }
         let stage = self.identity.stage;
         if let KafkaError::MessageConsumptionFatal(_) = error {
@@ -189,14 +230,27 @@ impl Member {
         self.fed.at_end(topic, partition, end);
     }
 
-    /// A partition that is not read on although there is more; `waits` tells those paused on
-    /// purpose.
-    pub(super) fn unfed(
+    /// Whether the consumer has ended because another has its static id. That is asked for in
+    /// place of waiting for the error, which comes once and may come to anybody who polls.
+    pub(super) fn is_fenced(&self) -> bool {
+        let ended = self.consumer.client().fatal_error();
+        ended.is_some_and(|(code, _)| code == RDKafkaErrorCode::FencedInstanceId)
+    }
+
+    /// Why a new consumer is needed, if it is: this one was fenced, or a partition is not read on
+    /// although there is more; `waits` tells those paused on purpose.
+    pub(super) fn broken(
         &mut self,
         reader: &Reader,
         waits: impl Fn(&Place) -> bool,
-    ) -> Option<Unfed> {
-        if self.restored { self.fed.unfed(&self.consumer, reader, waits) } else { None }
+    ) -> Option<Broken> {
+        if self.is_fenced() {
+            return Some(Broken::Fenced);
+        }
+        if !self.restored {
+            return None;
+        }
+        self.fed.unfed(&self.consumer, reader, waits).map(Broken::Unfed)
     }
 
     /// Says, but not too often, what reading ran into. What may not be read is not handed out;
@@ -207,14 +261,33 @@ impl Member {
         }
     }
 
-    /// How long to rest before the next restore: nothing after the first failure, then more.
-    pub(super) fn rest_after_rewind(&mut self) -> Duration {
+    /// Rests before the next restore: hardly after the first failure, then longer.
+    pub(super) fn rest_after_rewind(&mut self, shutdown: &Shutdown) {
         self.rewinds += 1;
-        if self.rewinds <= 1 {
-            return Duration::ZERO;
-        }
         let exponent = self.rewinds.min(8);
-        Duration::from_millis(50 << exponent).min(REST_MAX)
+        let rest = if self.rewinds <= 1 { Duration::ZERO } else { Duration::from_millis(50) };
+        self.serve((rest * (1 << exponent)).min(REST_MAX), shutdown);
+    }
+
+    /// Does nothing for a while but to answer the group, with everything paused: a member that
+    /// does not hear that the others wait for it holds them all up. A broker that was away leaves
+    /// a backlog of errors, and what the group asks lies behind it, so that is heard to the end.
+    pub(super) fn serve(&mut self, time: Duration, shutdown: &Shutdown) {
+        let until = Instant::now() + time;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let error = match self.consumer.poll(left.clamp(MOMENT, LOOK)) {
+                Some(Err(error)) => Some(error),
+                Some(Ok(_)) | None if left.is_zero() => return,
+                Some(Ok(_)) | None => None,
+            };
+            if let Some(error) = error {
+                self.complain(&error);
+            }
+            if self.consumer.context().is_asking() || shutdown.requested() || self.is_fenced() {
+                return;
+            }
+        }
     }
 
     /// A commit has succeeded.

@@ -17,7 +17,8 @@
 //!   first. No test: it is a matter of time alone, and the cost of a commit is a metric.
 //! - *A fence may be an accident*, or a second process:
 //!   `a_fenced_producer_is_replaced_and_nothing_is_lost`,
-//!   `a_second_process_on_a_slot_ends_the_first_and_says_so`.
+//!   `a_second_process_on_a_slot_ends_the_first_and_says_so`,
+//!   `of_two_processes_on_one_slot_the_older_ends_and_the_other_goes_on`.
 //! - *The open transaction of a dead producer holds readers back*: ids are stable, so that a
 //!   restart ends it, and 10 s bound it otherwise. Restarts and failovers of the same test as
 //!   zombies.
@@ -31,11 +32,15 @@
 //!   `a_member_that_leaves_for_good_hands_over_at_once`.
 //! - *A consumer whose revoke nobody answers cannot be dropped*: `group` answers once it is
 //!   closing. Every test that stops a loop would hang.
-//! - *A broker that is down floods poll with errors*, and calls block: `quiet`, `RETRY_FOR`
+//! - *A broker that is down floods poll with errors*, and calls block: `quiet`, `COMMIT_FOR`
 //!   below `max.poll.interval.ms`. `a_cause_is_logged_once_per_interval`, and the broker killed
 //!   in the test with the zombies.
+//! - *What the group asks waits behind that flood*: a loop that rests, or waits for a producer,
+//!   hears it to the end (`Member::serve`). The broker killed in the test with the zombies.
 //! - *Contiguous ranges do not show what retention took*: nothing starts at a default.
 //!   `offsets_that_retention_has_taken_end_the_run_and_are_counted`.
+//! - *A topic made anew is read on in its middle*: its id is committed beside its offsets
+//!   (`incarnation`). `a_source_made_anew_is_read_from_its_beginning`.
 //! - *Metadata set twice on one element leaks*: set in one place, once (`offsets`). No test: what
 //!   leaks is librdkafka's.
 #![expect(
@@ -51,9 +56,11 @@ mod error;
 mod fed;
 mod ffi;
 mod group;
+mod incarnation;
 mod layouts;
 mod member;
 mod mock;
+mod neighbours;
 mod observe_loop;
 mod onlooker;
 mod pulse;
@@ -82,6 +89,7 @@ pub use client::{Identity, ReservedProperty, try_access};
 pub use cluster::{Check, TopicsError, check_connect, check_rights, ensure_topics};
 pub use error::RunError;
 pub use mock::MockBroker;
+pub use neighbours::check_neighbours;
 pub use onlooker::Onlooker;
 pub use redrive::{Redrive, RedriveError, Redriven, redrive};
 pub use report::{Report, ReportKind};

@@ -15,6 +15,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use super::error::RunError;
 use super::ffi::{self, Fetched};
 use super::group::{Group, GroupEvent, Place};
+use super::incarnation::{self, Incarnations};
 use super::layouts::Layouts;
 use super::member::{Member, Polled};
 use super::pulse::Pulse;
@@ -58,6 +59,7 @@ struct ObserveLoop<'a> {
     reader: Reader,
     writer: Writer,
     layouts: Layouts,
+    incarnations: Incarnations,
     schemas: Option<SchemaSource>,
     schema_waits: SchemaWaits,
     set_aside: SetAside,
@@ -93,6 +95,7 @@ pub(super) fn run(
         reader,
         writer,
         layouts,
+        incarnations: Incarnations::new(),
         schemas,
         schema_waits: SchemaWaits::new(Instant::now()),
         set_aside: SetAside::default(),
@@ -121,12 +124,18 @@ impl ObserveLoop<'_> {
             while let Some(event) = self.member.next_event() {
                 self.answer(event, intake)?;
             }
+            self.look_after_member(intake)?;
+            if !self.writer.is_ready()? {
+                self.member.serve(POLL, &self.setup.shutdown);
+                self.pulse.beat();
+                continue;
+            }
             if !self.member.restored && !self.member.assigned.is_empty() {
                 self.restore(intake)?;
                 continue;
             }
             self.read_some(intake)?;
-            self.look_whether_fed(intake)?;
+            self.look_whether_made_anew();
             self.take_answers();
             self.take_layouts();
             if self.commit_is_due() {
@@ -168,8 +177,11 @@ impl ObserveLoop<'_> {
     fn restore(&mut self, intake: &Intake) -> Result<(), RunError> {
         let started = Instant::now();
         self.forget();
+        let topics = self.member.assigned.iter().map(|(topic, _)| topic.as_str());
+        self.incarnations.learn(self.member.consumer.client(), topics);
         let restorer = self.restorer();
-        let Some(standings) = restorer.standings(&self.member.assigned)? else {
+        let is_other = |topic: &str, committed: &str| self.incarnations.is_other(topic, committed);
+        let Some(standings) = restorer.standings(&self.member.assigned, is_other)? else {
             return Ok(());
         };
         let mut counts: BTreeMap<String, i32> = BTreeMap::new();
@@ -192,7 +204,7 @@ impl ObserveLoop<'_> {
                 standing.partition,
                 counts[&standing.topic],
                 standing.next(),
-                &standing.metadata,
+                incarnation::said(&standing.metadata),
             );
         }
         let bring =
@@ -250,17 +262,28 @@ impl ObserveLoop<'_> {
         Ok(())
     }
 
-    fn look_whether_fed(&mut self, intake: &mut Intake) -> Result<(), RunError> {
+    fn look_after_member(&mut self, intake: &mut Intake) -> Result<(), RunError> {
         let set_aside = &self.set_aside;
         let waits = |(topic, partition): &Place| set_aside.holds(topic, *partition);
-        let Some(unfed) = self.member.unfed(&self.reader, waits) else {
+        let Some(broken) = self.member.broken(&self.reader, waits) else {
             return Ok(());
         };
-        self.setup.report(NAME, ReportKind::Rewound { cause: "unfed" });
+        self.setup.report(NAME, ReportKind::Rewound { cause: broken.cause() });
         self.forget();
-        let old = self.member.replace(self.setup, unfed)?;
+        let old = self.member.replace(self.setup, broken)?;
         *intake = intake_of(&self.member)?;
         self.member.rejoin(old, &self.observe.topics())
+    }
+
+    /// A source that was deleted and made anew has nothing to do with what was read of it.
+    fn look_whether_made_anew(&mut self) {
+        // Without a cluster that answers it would only wait.
+        if self.member.restored
+            && let Some(topic) = self.incarnations.changed(self.member.consumer.client())
+        {
+            tracing::warn!(stage = NAME, topic, "the topic was made anew");
+            self.rewind("made_anew");
+        }
     }
 
     fn waits(&self, fetched: &Fetched<'_>, waiting: &[(KeptRecord, WaitsFor)]) -> bool {
@@ -404,9 +427,13 @@ impl ObserveLoop<'_> {
             self.last_commit = Instant::now();
             return Ok(());
         }
-        let list = offsets(commits.iter().map(|commit| {
+        let beside: Vec<String> = commits
+            .iter()
+            .map(|commit| self.incarnations.beside(&commit.progress.topic, &commit.metadata))
+            .collect();
+        let list = offsets(commits.iter().zip(&beside).map(|(commit, beside)| {
             let line = &commit.progress;
-            (line.topic.as_str(), line.partition, line.to, commit.metadata.as_str())
+            (line.topic.as_str(), line.partition, line.to, beside.as_str())
         }));
         let batch = Batch { out: &self.out, state: None, offsets: &list };
         let started = Instant::now();
@@ -450,7 +477,6 @@ impl ObserveLoop<'_> {
         self.setup.report(NAME, ReportKind::Rewound { cause });
         self.forget();
         self.member.pause();
-        let rest = self.member.rest_after_rewind();
-        self.setup.shutdown.sleep(rest);
+        self.member.rest_after_rewind(&self.setup.shutdown);
     }
 }

@@ -11,14 +11,11 @@ use rdkafka::message::BorrowedMessage;
 use rdkafka::{Message, Offset, TopicPartitionList};
 
 use super::access::denied;
-use super::client::{self, CALL, Identity, Isolation, Silent};
+use super::client::{self, AWAY_MAX, CALL, Identity, Isolation, Silent};
 use super::error::RunError;
 use super::shutdown::Shutdown;
 use crate::config::deployment::KafkaAccess;
 
-/// Longest wait without any progress. An open transaction of a dead producer is ended by the
-/// broker within its 10 s timeout and a scan of another 10 s.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// Records between two looks at what else is asked for.
 const LOOK_EVERY: u32 = 512;
 
@@ -38,6 +35,29 @@ pub(super) enum ReadEnd {
     Complete,
     /// The caller wished to stop.
     Interrupted,
+}
+
+/// The same call of a stage until it succeeds, or a restart of the process is better.
+pub(super) fn patiently<T>(
+    (stage, doing): (&'static str, &'static str),
+    shutdown: &Shutdown,
+    call: impl Fn() -> KafkaResult<T>,
+) -> Result<T, RunError> {
+    let started = Instant::now();
+    loop {
+        let source = match call() {
+            Ok(value) => return Ok(value),
+            Err(error) => error,
+        };
+        if shutdown.requested() {
+            return Err(RunError::Stopped);
+        }
+        if started.elapsed() > AWAY_MAX {
+            let seconds = AWAY_MAX.as_secs();
+            return Err(RunError::Unreachable { stage, doing, seconds, source });
+        }
+        shutdown.sleep(Duration::from_millis(100));
+    }
 }
 
 /// Two consumers that never join a group.
@@ -72,23 +92,11 @@ impl Reader {
         topics: &[&str],
         shutdown: &Shutdown,
     ) -> Result<(), RunError> {
-        let started = Instant::now();
         for topic in topics {
-            loop {
-                let served = self.partitions(topic).and_then(|count| {
-                    (0..count.max(1))
-                        .try_for_each(|partition| self.range(topic, partition).map(|_| ()))
-                });
-                let Err(source) = served else { break };
-                if shutdown.requested() {
-                    return Err(RunError::Stopped);
-                }
-                if started.elapsed() > PATIENCE {
-                    let (doing, seconds) = ("finding topics", PATIENCE.as_secs());
-                    return Err(RunError::Unreachable { stage, doing, seconds, source });
-                }
-                shutdown.sleep(Duration::from_millis(100));
-            }
+            patiently((stage, "finding topics"), shutdown, || {
+                let count = self.partitions(topic)?;
+                (0..count.max(1)).try_for_each(|partition| self.range(topic, partition).map(|_| ()))
+            })?;
         }
         Ok(())
     }
@@ -165,7 +173,9 @@ impl Reader {
             if stop() {
                 return Ok(ReadEnd::Interrupted);
             }
-            if progress.elapsed() > PATIENCE {
+            // An open transaction of a dead producer holds reading up as well, for less: the
+            // broker ends it within its 10 s timeout and a scan of another 10 s.
+            if progress.elapsed() > AWAY_MAX {
                 return Err(last_error);
             }
         }

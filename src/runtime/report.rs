@@ -53,8 +53,8 @@ pub enum ReportKind {
     },
     /// A transaction was undone and the stage restores; nothing is lost.
     Rewound {
-        /// `aborted`, `fatal`, `fenced`, `not_a_member`, `fetch`, `overtaken`, `unfed`: for a
-        /// metric's label.
+        /// `aborted`, `fatal`, `fenced`, `member_fenced`, `not_a_member`, `fetch`, `overtaken`,
+        /// `unfed`, `made_anew`: for a metric's label.
         cause: &'static str,
     },
     /// The loop turns: it has nothing to commit, restores, or waits for Kafka. Sent about every

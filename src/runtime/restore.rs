@@ -12,7 +12,7 @@ use rdkafka::message::BorrowedMessage;
 use rdkafka::{Message, Offset, TopicPartitionList};
 
 use super::access::Rights;
-use super::client::Identity;
+use super::client::{AWAY_MAX, Identity};
 use super::error::RunError;
 use super::group::{Group, Place};
 use super::member::Member;
@@ -27,10 +27,11 @@ use crate::stage::{Incoming, Restart, Stage};
 pub(super) const CHECKPOINT_KEY: &[u8] = b"__checkpoint";
 /// One try at the committed offsets: they are withheld while a transaction is pending.
 const COMMITTED_TRY: Duration = Duration::from_millis(500);
-/// After this long without an answer a restart of the process is better.
-const PATIENCE: Duration = Duration::from_secs(300);
 /// Between two tries of what is not allowed.
 const DENIED_REST: Duration = Duration::from_secs(1);
+/// Events of the client taken at a look: what the group asks lies behind the errors of a broker
+/// that was away.
+const BACKLOG: usize = 64;
 /// One try at a seek.
 const SEEK_TRY: Duration = Duration::from_secs(1);
 /// A seek right after an assignment may be refused for a moment.
@@ -59,6 +60,7 @@ impl Standing {
 
 /// What a restore works with.
 pub(super) struct Restorer<'a> {
+    member: &'a Member,
     consumer: &'a BaseConsumer<Group>,
     reader: &'a Reader,
     identity: &'a Identity,
@@ -76,6 +78,7 @@ impl<'a> Restorer<'a> {
         pulse: &'a Pulse,
     ) -> Restorer<'a> {
         Restorer {
+            member,
             consumer: &member.consumer,
             reader,
             identity: &member.identity,
@@ -89,10 +92,13 @@ impl<'a> Restorer<'a> {
     /// so no record is lost here.
     fn interrupted(&self) -> bool {
         self.pulse.beat();
-        if let Some(Err(error)) = self.consumer.poll(Duration::ZERO) {
-            self.denied(&error);
+        let backlog = std::iter::from_fn(|| self.consumer.poll(Duration::from_millis(1)));
+        for polled in backlog.take(BACKLOG) {
+            if let Err(error) = polled {
+                self.denied(&error);
+            }
         }
-        self.consumer.context().is_asking() || self.shutdown.requested()
+        self.consumer.context().is_asking() || self.shutdown.requested() || self.member.is_fenced()
     }
 
     /// Whether an error is a want of rights, which is said: worth any wait.
@@ -115,16 +121,21 @@ impl<'a> Restorer<'a> {
             if self.interrupted() {
                 return Ok(None);
             }
-            if !self.denied(&source) && started.elapsed() > PATIENCE {
-                let (stage, seconds) = (self.identity.stage, PATIENCE.as_secs());
+            if !self.denied(&source) && started.elapsed() > AWAY_MAX {
+                let (stage, seconds) = (self.identity.stage, AWAY_MAX.as_secs());
                 return Err(RunError::Unreachable { stage, doing, seconds, source });
             }
             self.shutdown.sleep(Duration::from_millis(50));
         }
     }
 
-    /// Where the partitions stand, checked against what the topic still holds.
-    pub(super) fn standings(&self, places: &[Place]) -> Result<Option<Vec<Standing>>, RunError> {
+    /// Where the partitions stand, checked against what the topic still holds. `is_other` tells,
+    /// of a topic and what was committed, that this was of another topic of that name.
+    pub(super) fn standings(
+        &self,
+        places: &[Place],
+        is_other: impl Fn(&str, &str) -> bool,
+    ) -> Result<Option<Vec<Standing>>, RunError> {
         let mut asked = TopicPartitionList::new();
         for (topic, partition) in places {
             asked.add_partition(topic, *partition);
@@ -146,14 +157,19 @@ impl<'a> Restorer<'a> {
             let Some((low, high)) = self.patiently("fetching watermarks", range)? else {
                 return Ok(None);
             };
+            let stale = is_other(topic, element.metadata());
+            if stale {
+                let stage = self.identity.stage;
+                tracing::warn!(stage, topic, partition, low, "made anew: read from its beginning");
+            }
             let standing = Standing {
                 topic: topic.to_owned(),
                 partition,
                 committed: match element.offset() {
-                    Offset::Offset(offset) => Some(offset),
+                    Offset::Offset(offset) if !stale => Some(offset),
                     _ => None,
                 },
-                metadata: element.metadata().to_owned(),
+                metadata: if stale { String::new() } else { element.metadata().to_owned() },
                 low,
             };
             self.check_within(&standing, standing.next(), high)?;
@@ -167,12 +183,12 @@ impl<'a> Restorer<'a> {
             return Ok(());
         }
         Err(RunError::OffsetLost {
+            stage: self.identity.stage,
             topic: standing.topic.clone(),
             partition: standing.partition,
             committed: offset,
             low: standing.low,
             high,
-            group: self.identity.group(),
         })
     }
 
@@ -296,7 +312,7 @@ impl<'a> Restorer<'a> {
         doing: &'static str,
         read: KafkaResult<ReadEnd>,
     ) -> Result<ReadEnd, RunError> {
-        let (stage, seconds) = (self.identity.stage, 60);
+        let (stage, seconds) = (self.identity.stage, AWAY_MAX.as_secs());
         if let Err(error) = &read
             && self.denied(error)
         {

@@ -118,12 +118,17 @@ impl<S: Stage> StageLoop<'_, S> {
             while let Some(event) = self.member.next_event() {
                 self.answer(event)?;
             }
+            self.look_after_member()?;
+            if !self.writer.is_ready()? {
+                self.member.serve(POLL, &self.setup.shutdown);
+                self.pulse.beat();
+                continue;
+            }
             if !self.member.restored && !self.member.assigned.is_empty() {
                 self.restore()?;
                 continue;
             }
             let drained = self.read_some()?;
-            self.look_whether_fed()?;
             if self.commit_is_due(drained) {
                 let checkpoint = self.last_checkpoint.elapsed() >= self.setup.pace.checkpoint;
                 self.commit(checkpoint)?;
@@ -173,7 +178,7 @@ impl<S: Stage> StageLoop<'_, S> {
         let started = Instant::now();
         self.forget();
         let restorer = Restorer::new(self.setup, &self.member, &self.reader, &self.pulse);
-        let Some(standings) = restorer.standings(&self.member.assigned)? else {
+        let Some(standings) = restorer.standings(&self.member.assigned, |_, _| false)? else {
             return Ok(());
         };
         let mut starts = Vec::with_capacity(standings.len());
@@ -247,13 +252,13 @@ impl<S: Stage> StageLoop<'_, S> {
         Ok(false)
     }
 
-    fn look_whether_fed(&mut self) -> Result<(), RunError> {
-        let Some(unfed) = self.member.unfed(&self.reader, |_| false) else {
+    fn look_after_member(&mut self) -> Result<(), RunError> {
+        let Some(broken) = self.member.broken(&self.reader, |_| false) else {
             return Ok(());
         };
-        self.setup.report(S::NAME, ReportKind::Rewound { cause: "unfed" });
+        self.setup.report(S::NAME, ReportKind::Rewound { cause: broken.cause() });
         self.forget();
-        let old = self.member.replace(self.setup, unfed)?;
+        let old = self.member.replace(self.setup, broken)?;
         self.member.rejoin(old, &[self.topic])
     }
 
@@ -376,7 +381,6 @@ impl<S: Stage> StageLoop<'_, S> {
         self.setup.report(S::NAME, ReportKind::Rewound { cause });
         self.forget();
         self.member.pause();
-        let rest = self.member.rest_after_rewind();
-        self.setup.shutdown.sleep(rest);
+        self.member.rest_after_rewind(&self.setup.shutdown);
     }
 }

@@ -3,7 +3,8 @@
 //! A transaction is begun only when everything it will hold is in memory and never spans a poll
 //! of the consumer, so a rebalance can never find one open. Errors have three answers: the same
 //! call again, abort, or a new producer; after the last two the caller restores from what is
-//! committed. What a record means is not known here.
+//! committed. A new producer is not waited for here: whoever waits must serve its group meanwhile,
+//! or the whole group waits for it. What a record means is not known here.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -17,7 +18,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
 
-use super::client::{self, CALL, Identity};
+use super::client::{self, AWAY_MAX, CALL, Identity};
 use super::error::RunError;
 use super::ffi;
 use super::group::Group;
@@ -28,11 +29,14 @@ use super::setup::Setup;
 use crate::event::public::PublicEvent;
 use crate::publish::EncodedEvent;
 
-/// How long the same call is tried again. Below `max.poll.interval.ms`, so that a consumer that
-/// is not polled meanwhile stays in its group.
-const RETRY_FOR: Duration = Duration::from_secs(40);
-/// How long a new producer may take to come up before a restart of the process is better.
-const RECREATE_FOR: Duration = Duration::from_secs(300);
+/// How long a commit may take with all that is tried again. The coordinator ends a transaction
+/// after 10 s, so little is won after that; and the group cannot rebalance before it is over.
+const COMMIT_FOR: Duration = Duration::from_secs(15);
+/// The same where there are no transactions; what is not delivered by then is given up by the
+/// producer itself, after 30 s.
+const PLAIN_FOR: Duration = Duration::from_secs(40);
+/// One try at bringing a new producer up.
+const INIT_TRY: Duration = Duration::from_millis(500);
 /// Fences without this much quiet between them mean a second live process, not an accident.
 const FENCE_MEMORY: Duration = Duration::from_secs(120);
 /// That many of them end the run.
@@ -122,8 +126,28 @@ pub(super) struct Writer {
     encoder: EventEncoder,
     pulse: Pulse,
     producer: BaseProducer<Deliveries>,
+    /// The producer is new, and the coordinator does not know it yet.
+    coming: Option<Coming>,
     fences: u32,
     last_fence: Option<Instant>,
+}
+
+/// A producer on its way.
+struct Coming {
+    since: Instant,
+    /// Not to be tried before then.
+    next: Instant,
+    pause: Duration,
+    quiet: Quiet,
+}
+
+impl Coming {
+    /// Tried first after a rest.
+    fn after(rest: Duration) -> Coming {
+        let since = Instant::now();
+        let pause = Duration::from_millis(100);
+        Coming { since, next: since + rest, pause, quiet: Quiet::default() }
+    }
 }
 
 impl Writer {
@@ -134,9 +158,53 @@ impl Writer {
         encoder: EventEncoder,
     ) -> Result<Writer, RunError> {
         let (identity, pulse) = (setup.identity(stage), Pulse::new(setup, stage));
-        let producer = connect(setup, &identity, &pulse)?;
+        let producer = producer(setup, &identity)?;
+        let coming = Some(Coming::after(Duration::ZERO));
         let setup = setup.clone();
-        Ok(Writer { setup, identity, encoder, pulse, producer, fences: 0, last_fence: None })
+        let (fences, last_fence) = (0, None);
+        let mut writer =
+            Writer { setup, identity, encoder, pulse, producer, coming, fences, last_fence };
+        while !writer.is_ready()? {
+            if writer.setup.shutdown.requested() {
+                return Err(RunError::Stopped);
+            }
+            writer.pulse.beat();
+            writer.setup.shutdown.sleep(Duration::from_millis(20));
+        }
+        Ok(writer)
+    }
+
+    /// Whether it can commit. Where its producer is new it tries for a moment to bring that up,
+    /// which ends what the one before it left open.
+    pub(super) fn is_ready(&mut self) -> Result<bool, RunError> {
+        if self.setup.commit == Commit::Plain {
+            self.coming = None;
+        }
+        let Some(coming) = &mut self.coming else { return Ok(true) };
+        if Instant::now() < coming.next {
+            return Ok(false);
+        }
+        let Err(error) = self.producer.init_transactions(INIT_TRY) else {
+            self.coming = None;
+            return Ok(true);
+        };
+        let (stage, waited) = (self.identity.stage, coming.since.elapsed());
+        // A right comes when someone grants it; a restart would not bring it sooner.
+        let denied = self.setup.rights.explain(self.producer.client(), &self.identity, &error);
+        if waited >= AWAY_MAX && !denied {
+            let (doing, seconds) = ("starting a transactional producer", waited.as_secs());
+            return Err(RunError::Unreachable { stage, doing, seconds, source: error });
+        }
+        if !denied && let Some(suppressed) = coming.quiet.may_log(&format!("{error:?}")) {
+            tracing::warn!(stage, %error, suppressed, "waiting for the transaction coordinator");
+        }
+        let retriable = matches!(&error, KafkaError::Transaction(inner) if inner.is_retriable());
+        if !retriable {
+            coming.next = Instant::now() + coming.pause;
+            coming.pause = (coming.pause * 2).min(Duration::from_secs(5));
+            self.producer = producer(&self.setup, &self.identity)?;
+        }
+        Ok(false)
     }
 
     /// Commits a batch with the offsets it was made from.
@@ -171,46 +239,49 @@ impl Writer {
         match self.transact(consumer, batch) {
             Ok(()) => Ok(Committed::Yes),
             Err(Failure::Abort(error)) => {
-                self.refuse_second_process(&error)?;
                 self.explain(&error);
                 tracing::info!(stage = self.stage(), %error, "transaction aborted, restoring");
-                if self.abort() {
-                    return Ok(Committed::Rewind("aborted"));
+                if !self.abort() {
+                    self.recreate(Duration::ZERO)?;
                 }
-                self.recreate()?;
                 Ok(Committed::Rewind("aborted"))
             }
             Err(Failure::Fatal(error)) => {
                 self.explain(&error);
                 tracing::warn!(stage = self.stage(), %error, "producer lost, making a new one");
-                let fenced = is_fence(&error);
-                if fenced {
-                    self.count_fence()?;
+                if is_fence(&error) {
+                    let rest = self.count_fence()?;
+                    self.recreate(rest)?;
+                    return Ok(Committed::Rewind("fenced"));
                 }
-                self.recreate()?;
-                Ok(Committed::Rewind(if fenced { "fenced" } else { "fatal" }))
+                self.recreate(Duration::ZERO)?;
+                Ok(Committed::Rewind("fatal"))
             }
             Err(Failure::Run(error)) => Err(*error),
         }
     }
 
     fn transact(&self, consumer: &BaseConsumer<Group>, batch: &Batch<'_>) -> Result<(), Failure> {
-        let producer = &self.producer;
+        let (producer, until) = (&self.producer, Instant::now() + COMMIT_FOR);
         producer.begin_transaction().map_err(Failure::Fatal)?;
         self.send(batch)?;
-        self.drain();
+        self.drain(until);
         let metadata = consumer
             .group_metadata()
             .ok_or_else(|| Failure::Abort(KafkaError::Global(RDKafkaErrorCode::UnknownMemberId)))?;
-        self.again(|| producer.send_offsets_to_transaction(batch.offsets, &metadata, CALL))?;
+        let send_offsets = || producer.send_offsets_to_transaction(batch.offsets, &metadata, CALL);
+        self.again(until, send_offsets)?;
         // The flush inside commit would wait 100 ms for nothing if reports were left.
-        self.drain();
-        self.again(|| producer.commit_transaction(CALL))
+        self.drain(until);
+        self.again(until, || producer.commit_transaction(CALL))
     }
 
-    /// The same call until it succeeds, while its error says that this can help.
-    fn again(&self, call: impl Fn() -> Result<(), KafkaError>) -> Result<(), Failure> {
-        let started = Instant::now();
+    /// The same call until it succeeds or time is up, while its error says that this can help.
+    fn again(
+        &self,
+        until: Instant,
+        call: impl Fn() -> Result<(), KafkaError>,
+    ) -> Result<(), Failure> {
         loop {
             let error = match call() {
                 Ok(()) => return Ok(()),
@@ -219,7 +290,7 @@ impl Writer {
             self.pulse.beat();
             let KafkaError::Transaction(inner) = &error else {
                 // A flush that timed out has already used its time.
-                if started.elapsed() < RETRY_FOR && matches!(error, KafkaError::Flush(_)) {
+                if Instant::now() < until && matches!(error, KafkaError::Flush(_)) {
                     continue;
                 }
                 return Err(Failure::Fatal(error));
@@ -227,7 +298,7 @@ impl Writer {
             if inner.txn_requires_abort() {
                 return Err(Failure::Abort(error));
             }
-            let hopeless = !inner.is_retriable() || started.elapsed() >= RETRY_FOR;
+            let hopeless = !inner.is_retriable() || Instant::now() >= until;
             if hopeless || self.setup.shutdown.requested() {
                 return Err(Failure::Fatal(error));
             }
@@ -237,8 +308,9 @@ impl Writer {
 
     /// Aborts; whether the producer can go on.
     fn abort(&self) -> bool {
-        self.drain();
-        self.again(|| self.producer.abort_transaction(CALL)).is_ok()
+        let until = Instant::now() + CALL;
+        self.drain(until);
+        self.again(until, || self.producer.abort_transaction(CALL)).is_ok()
     }
 
     fn send(&self, batch: &Batch<'_>) -> Result<(), Failure> {
@@ -258,9 +330,8 @@ impl Writer {
     }
 
     /// Waits until every delivery is reported: the message timeout ends it in an outage.
-    fn drain(&self) {
-        let started = Instant::now();
-        while self.producer.in_flight_count() > 0 && started.elapsed() < RETRY_FOR {
+    fn drain(&self, until: Instant) {
+        while self.producer.in_flight_count() > 0 && Instant::now() < until {
             self.producer.poll(Duration::from_millis(1));
             self.pulse.beat();
         }
@@ -280,7 +351,7 @@ impl Writer {
                 return Ok(Committed::Rewind("aborted"));
             }
         }
-        self.drain();
+        self.drain(Instant::now() + PLAIN_FOR);
         if self.producer.in_flight_count() > 0 || failed.load(Ordering::SeqCst) > before {
             return Ok(Committed::Rewind("aborted"));
         }
@@ -293,25 +364,16 @@ impl Writer {
         Ok(Committed::Yes)
     }
 
-    /// A static id that another consumer has taken over means a second live process.
-    fn refuse_second_process(&self, error: &KafkaError) -> Result<(), RunError> {
-        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::FencedInstanceId) {
-            return Err(slot_taken(&self.identity));
-        }
-        Ok(())
-    }
-
     /// A fence can be an accident (a transaction that timed out); many of them are a second
-    /// process with the same slot, and two would fence each other for ever.
-    fn count_fence(&mut self) -> Result<(), RunError> {
+    /// process with the same slot, and two would fence each other for ever. Gives how long to rest.
+    fn count_fence(&mut self) -> Result<Duration, RunError> {
         let recent = self.last_fence.is_some_and(|last| last.elapsed() < FENCE_MEMORY);
         self.fences = if recent { self.fences + 1 } else { 1 };
         self.last_fence = Some(Instant::now());
         if self.fences >= FENCES_MAX {
             return Err(slot_taken(&self.identity));
         }
-        self.setup.shutdown.sleep(Duration::from_secs(1 << self.fences));
-        Ok(())
+        Ok(Duration::from_secs(1 << self.fences))
     }
 
     /// Says which right is missing, where that is why.
@@ -319,8 +381,9 @@ impl Writer {
         self.setup.rights.explain(self.producer.client(), &self.identity, error);
     }
 
-    fn recreate(&mut self) -> Result<(), RunError> {
-        self.producer = connect(&self.setup, &self.identity, &self.pulse)?;
+    fn recreate(&mut self, rest: Duration) -> Result<(), RunError> {
+        self.producer = producer(&self.setup, &self.identity)?;
+        self.coming = Some(Coming::after(rest));
         Ok(())
     }
 
@@ -329,54 +392,16 @@ impl Writer {
     }
 }
 
-/// Makes a producer, and for transactions waits until the coordinator knows it.
-fn connect(
-    setup: &Setup,
-    identity: &Identity,
-    pulse: &Pulse,
-) -> Result<BaseProducer<Deliveries>, RunError> {
-    let stage = identity.stage;
+fn producer(setup: &Setup, identity: &Identity) -> Result<BaseProducer<Deliveries>, RunError> {
     let transactional = setup.commit == Commit::Transactional;
-    let make = || {
-        client::producer(&setup.access, identity, transactional)
-            .map_err(|source| RunError::Client { stage, source })
-    };
-    let started = Instant::now();
-    let mut producer = make()?;
-    if !transactional {
-        return Ok(producer);
-    }
-    let mut quiet = Quiet::default();
-    let mut pause = Duration::from_millis(100);
-    loop {
-        let Err(error) = producer.init_transactions(CALL) else {
-            return Ok(producer);
-        };
-        pulse.beat();
-        if setup.shutdown.requested() {
-            return Err(RunError::Stopped);
-        }
-        let waited = started.elapsed();
-        // A right comes when someone grants it; a restart would not bring it sooner.
-        let denied = setup.rights.explain(producer.client(), identity, &error);
-        if waited >= RECREATE_FOR && !denied {
-            let (doing, seconds) = ("starting a transactional producer", waited.as_secs());
-            return Err(RunError::Unreachable { stage, doing, seconds, source: error });
-        }
-        if !denied && let Some(suppressed) = quiet.may_log(&format!("{error:?}")) {
-            tracing::warn!(stage, %error, suppressed, "waiting for the transaction coordinator");
-        }
-        let retriable = matches!(&error, KafkaError::Transaction(inner) if inner.is_retriable());
-        if !retriable {
-            setup.shutdown.sleep(pause);
-            pause = (pause * 2).min(Duration::from_secs(5));
-            producer = make()?;
-        }
-    }
+    client::producer(&setup.access, identity, transactional)
+        .map_err(|source| RunError::Client { stage: identity.stage, source })
 }
 
+/// Another live process has this one's slot.
 pub(super) fn slot_taken(identity: &Identity) -> RunError {
-    RunError::SlotTaken { instance: identity.instance(), next: identity.slot + 1 }
+    let Identity { app, stage, slot } = identity.clone();
+    RunError::SlotTaken { app, stage, slot, next: slot + 1 }
 }
 
 fn is_fence(error: &KafkaError) -> bool {

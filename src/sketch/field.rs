@@ -99,7 +99,7 @@ impl FieldSummary {
             counters.infinite += u64::from(value.is_infinite());
             return;
         }
-        counters.integral += u64::from(value.trunc() == value);
+        counters.integral += u64::from(is_whole(value));
         if value == 0.0 {
             counters.zero += 1;
         } else {
@@ -152,6 +152,14 @@ impl FieldSummary {
     }
 }
 
+/// Whether a finite number is a whole one. `trunc` is a call on processors of the baseline, 4 % of
+/// the record path.
+#[inline]
+fn is_whole(value: f64) -> bool {
+    // From 2^52 on there are no others.
+    value.abs() >= 4_503_599_627_370_496.0 || (value as i64) as f64 == value
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::sample::{Sample, SampleValue};
@@ -178,6 +186,15 @@ mod tests {
         assert_eq!((counters.zero, counters.negative, counters.integral), (1, 1, 2));
         assert_eq!(summary.bins.iter().sum::<u64>(), 3);
         assert_eq!(summary.histogram.total(), 2);
+    }
+
+    #[test]
+    fn whole_numbers_are_those_that_trunc_leaves_alone() {
+        let edges =
+            [0.0, 0.5, 1.0, 1e15, 4_503_599_627_370_495.5, 9.3e18, 1e300, f64::MIN_POSITIVE];
+        for value in edges.into_iter().flat_map(|value| [value, -value]) {
+            assert_eq!(is_whole(value), value.trunc() == value, "{value}");
+        }
     }
 
     #[test]

@@ -3,7 +3,10 @@
 //! A bucket is an exponent and the six leading bits of the mantissa, so finding it is a shift:
 //! exact on every platform, no logarithm. Not for tests: those read bins.
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::counts::Counts;
 
 /// Mantissa bits kept: 64 buckets an octave.
 const MANTISSA_BITS: u32 = 6;
@@ -12,39 +15,50 @@ const SHIFT: u32 = 52 - MANTISSA_BITS;
 const LOWEST: u32 = (1023 - 40) << MANTISSA_BITS;
 /// Magnitudes of 2^80 (1e24) and more share the highest bucket.
 const HIGHEST: u32 = ((1023 + 80) << MANTISSA_BITS) - 1;
+/// A range grows by so many buckets at the least, so that it does not grow at every new extreme.
+const STEP: u32 = 8;
 
 /// A histogram of non-zero finite numbers. *Bound*: the value told for a bucket is within 0.8 %
-/// of each value counted in it, for magnitudes from 1e-12 to 1e24. *Memory*: 8 bytes for each
-/// bucket between the smallest and the largest magnitude, 61 KiB a sign at the most.
+/// of each value counted in it, for magnitudes from 1e-12 to 1e24. *Memory*: 1 byte for each
+/// bucket between the smallest and the largest magnitude while no bucket has more than 255
+/// values, 2 up to 65,535, then 4 and 8; 61 KiB a sign at the most. *Serialised*: the first bucket
+/// that is not empty and the counts from there to the last, whatever has been in it before.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogHistogram {
     positive: Store,
     negative: Store,
 }
 
-/// Dense counts from `first` on. Empty or with non-zero ends is not required: merging must only
-/// add up.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// Dense counts from bucket `first` on; both ends may be zero.
+#[derive(Clone, Debug, Default)]
 struct Store {
     first: u32,
-    counts: Vec<u64>,
+    counts: Counts,
 }
 
 impl Store {
     #[inline]
     fn add(&mut self, bucket: u32, n: u64) {
+        let index = bucket.wrapping_sub(self.first) as usize;
+        if index < self.counts.len() {
+            self.counts.add(index, n);
+        } else {
+            self.reach(bucket);
+            self.counts.add((bucket - self.first) as usize, n);
+        }
+    }
+
+    /// Makes room for a bucket outside the range.
+    #[cold]
+    fn reach(&mut self, bucket: u32) {
+        let step = bucket - bucket % STEP;
         if self.counts.is_empty() {
-            self.first = bucket;
-        } else if bucket < self.first {
-            let missing = (self.first - bucket) as usize;
-            self.counts.splice(0..0, std::iter::repeat_n(0, missing));
-            self.first = bucket;
+            self.first = step;
         }
-        let index = (bucket - self.first) as usize;
-        if index >= self.counts.len() {
-            self.counts.resize(index + 1, 0);
-        }
-        self.counts[index] += n;
+        let before = self.first.saturating_sub(step);
+        self.first -= before;
+        let needed = (step - self.first + STEP) as usize;
+        self.counts.grow(before as usize, needed.saturating_sub(self.counts.len()));
     }
 
     fn total(&self) -> u64 {
@@ -52,10 +66,50 @@ impl Store {
     }
 
     fn entries(&self) -> impl DoubleEndedIterator<Item = (u32, u64)> {
-        // Saturating: damaged internal bytes must not panic.
-        (self.first..self.first.saturating_add(self.counts.len() as u32))
-            .zip(self.counts.iter().copied())
-            .filter(|(_, n)| *n > 0)
+        let counts = self.counts.iter().enumerate();
+        counts.map(|(index, n)| (self.first + index as u32, n)).filter(|(_, n)| *n > 0)
+    }
+}
+
+impl PartialEq for Store {
+    fn eq(&self, other: &Store) -> bool {
+        self.entries().eq(other.entries())
+    }
+}
+
+impl Eq for Store {}
+
+/// How a store is written.
+#[derive(Serialize, Deserialize)]
+struct Written {
+    first: u32,
+    counts: Vec<u64>,
+}
+
+impl Serialize for Store {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let ends = self.entries().next().zip(self.entries().next_back());
+        let written = match ends {
+            None => Written { first: 0, counts: Vec::new() },
+            Some(((first, _), (last, _))) => {
+                let (skip, take) = ((first - self.first) as usize, (last - first + 1) as usize);
+                Written { first, counts: self.counts.iter().skip(skip).take(take).collect() }
+            }
+        };
+        written.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Store {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Store, D::Error> {
+        let Written { first, counts } = Written::deserialize(deserializer)?;
+        let last = (first as usize).saturating_add(counts.len());
+        if !counts.is_empty() && (first < LOWEST || last > HIGHEST as usize + 1) {
+            return Err(D::Error::custom(format!(
+                "buckets {first} to {last} of a log histogram are not all of {LOWEST} to {HIGHEST}"
+            )));
+        }
+        Ok(Store { first, counts: counts.into_iter().collect() })
     }
 }
 
@@ -93,8 +147,8 @@ impl LogHistogram {
 
     /// Sets every count to zero, keeping memory and range.
     pub fn clear(&mut self) {
-        self.positive.counts.fill(0);
-        self.negative.counts.fill(0);
+        self.positive.counts.clear();
+        self.negative.counts.clear();
     }
 
     /// Values counted.
@@ -182,6 +236,27 @@ mod tests {
                 prop_assert_eq!(back.quantile(q, 3), together.quantile(q, 3));
             }
             prop_assert_eq!(forth.total(), together.total());
+        }
+    }
+
+    #[test]
+    fn what_was_counted_before_a_clear_is_not_told() {
+        let mut reused = histogram(&[1e-6, -5.0, 1e9]);
+        reused.clear();
+        reused.add(3.5);
+        let fresh = histogram(&[3.5]);
+
+        let told = postcard::to_stdvec(&reused).expect("fits");
+        assert_eq!(told, postcard::to_stdvec(&fresh).expect("fits"));
+        assert_eq!(postcard::from_bytes::<LogHistogram>(&told).expect("whole"), reused);
+    }
+
+    #[test]
+    fn buckets_that_no_number_has_are_refused() {
+        for first in [0, LOWEST - 1, HIGHEST, u32::MAX] {
+            let bytes = postcard::to_stdvec(&(first, vec![1_u64, 1])).expect("fits");
+
+            assert!(postcard::from_bytes::<Store>(&bytes).is_err(), "{first}");
         }
     }
 

@@ -19,7 +19,7 @@ use driftline::event::wire::decode;
 use driftline::observe::{
     Observe, RegisteredSchema, SchemaAnswer, SchemaLanguage, SourceCommit, SourceRecord, Taken,
 };
-use driftline::sketch::{FieldLayout, FieldSummary, LogHistogram, Sample, SampleValue};
+use driftline::sketch::{FieldLayout, FieldSummary, Sample, SampleValue};
 
 /// Window of every plan here. *Units*: milliseconds.
 pub(crate) const WINDOW: i64 = 1_000;
@@ -380,11 +380,6 @@ impl Merged {
         for window in merged.datasets.values_mut() {
             let other = CellKey::other();
             admit(window, limit, (CellKey::admission_rank, &other), merge_cell);
-            for summary in window.cells.values_mut().flat_map(|cell| cell.2.values_mut()) {
-                let mut histogram = LogHistogram::default();
-                histogram.merge(&summary.histogram);
-                summary.histogram = histogram;
-            }
         }
         for window in merged.models.values_mut() {
             let other = ModelCellKey::other();

@@ -121,6 +121,17 @@ impl Broker {
         }
     }
 
+    /// Deletes all records of a partition before an offset, as retention does.
+    pub fn delete_before(&self, topic: &str, partition: i32, offset: i64) {
+        let admin: AdminClient<DefaultClientContext> = self.client().create().expect("a client");
+        let options = AdminOptions::new().operation_timeout(Some(CALL));
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, partition, Offset::Offset(offset)).expect("an offset");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let done = runtime.expect("a runtime").block_on(admin.delete_records(&list, &options));
+        done.expect("the broker answers");
+    }
+
     /// Whether a topic exists.
     pub fn has_topic(&self, name: &str) -> bool {
         let consumer: BaseConsumer = self.client().create().expect("a consumer");
@@ -203,15 +214,7 @@ impl Broker {
         mut go_on: impl FnMut(&Row) -> bool,
         mut place: impl FnMut(&Row) -> i32,
     ) -> u64 {
-        let mut config = self.client();
-        config
-            .set("enable.idempotence", "true")
-            .set("linger.ms", "2")
-            .set("compression.type", "lz4")
-            .set("queue.buffering.max.messages", "1000000");
-        let producer: BaseProducer = config.create().expect("a producer");
-        let topics = [TopicKind::Orders, TopicKind::Scores, TopicKind::Labels]
-            .map(|kind| (kind, stream.topic(kind)));
+        let (producer, topics) = self.writer(stream);
         let mut flushed = stream.bank.start;
         let mut count = 0;
         for mut row in stream.rows() {
@@ -223,12 +226,30 @@ impl Broker {
                     break;
                 }
             }
-            let (_, topic) = topics.iter().find(|(kind, _)| *kind == row.kind).expect("known");
-            write(&producer, topic, &row);
+            write(&producer, &topics[&row.kind], &row);
             count += 1;
         }
         flush(&producer);
         count
+    }
+
+    /// Writes some of a stream's rows as fast as the broker takes them, each partition by itself.
+    pub fn fill<'r>(&self, stream: &Stream, rows: impl Iterator<Item = &'r Row>) {
+        let (producer, topics) = self.writer(stream);
+        rows.for_each(|row| write(&producer, &topics[&row.kind], row));
+        flush(&producer);
+    }
+
+    fn writer(&self, stream: &Stream) -> (BaseProducer, BTreeMap<TopicKind, String>) {
+        let mut config = self.client();
+        config
+            .set("enable.idempotence", "true")
+            .set("linger.ms", "2")
+            .set("compression.type", "lz4")
+            .set("queue.buffering.max.messages", "1000000");
+        let topics = [TopicKind::Orders, TopicKind::Scores, TopicKind::Labels]
+            .map(|kind| (kind, stream.topic(kind)));
+        (config.create().expect("a producer"), topics.into())
     }
 
     /// An independent reader of some topics, from their beginning.

@@ -52,6 +52,23 @@ impl Running {
         format!("last lines of the log:\n{}", lines[lines.len().saturating_sub(TAIL)..].join("\n"))
     }
 
+    /// All of its log.
+    pub fn log(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
+    }
+
+    /// Waits until it ends by itself.
+    pub fn ended(&mut self, within: Duration) -> ExitStatus {
+        let started = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("a child can be asked") {
+                return status;
+            }
+            assert!(started.elapsed() < within, "goes on after {within:?}; {}", self.tail());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// Its process id.
     pub fn id(&self) -> u32 {
         self.child.id()

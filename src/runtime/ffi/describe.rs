@@ -1,8 +1,10 @@
 //! Log-in by token, and what the cluster says that we may do: calls of librdkafka without a
 //! wrapper, like those of the parent.
 
+use std::collections::BTreeSet;
 use std::ffi::{CStr, CString, c_char};
 use std::ptr;
+use std::slice;
 use std::time::Duration;
 
 use rdkafka::client::{Client, ClientContext};
@@ -49,8 +51,21 @@ pub(in crate::runtime) struct Described {
     pub error: Option<RDKafkaErrorCode>,
     /// Of a topic.
     pub partitions: usize,
+    /// Of a topic, where the cluster gives topics ids.
+    pub id: Option<String>,
     /// `None` where the cluster does not tell.
     pub allowed: Option<Vec<Operation>>,
+    /// Of a group.
+    pub members: Vec<GroupMember>,
+}
+
+/// A member of a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::runtime) struct GroupMember {
+    pub id: String,
+    pub host: String,
+    /// Topics of the partitions it holds.
+    pub topics: BTreeSet<String>,
 }
 
 /// Which resources to describe.
@@ -141,7 +156,9 @@ unsafe fn topics_of(event: *mut sys::rd_kafka_event_t) -> Vec<Described> {
                 name: text(sys::rd_kafka_TopicDescription_name(topic)),
                 error: code(sys::rd_kafka_TopicDescription_error(topic)),
                 partitions,
+                id: id_of(sys::rd_kafka_TopicDescription_topic_id(topic)),
                 allowed: operations_of(allowed, operations),
+                members: Vec::new(),
             }
         };
         (0..count).map(one).collect()
@@ -166,10 +183,50 @@ unsafe fn groups_of(event: *mut sys::rd_kafka_event_t) -> Vec<Described> {
                 name: text(sys::rd_kafka_ConsumerGroupDescription_group_id(group)),
                 error: code(sys::rd_kafka_ConsumerGroupDescription_error(group)),
                 partitions: 0,
+                id: None,
                 allowed: operations_of(allowed, operations),
+                members: members_of(group),
             }
         };
         (0..count).map(one).collect()
+    }
+}
+
+/// # Safety
+/// A live description.
+unsafe fn members_of(group: *const sys::rd_kafka_ConsumerGroupDescription_t) -> Vec<GroupMember> {
+    // SAFETY: what a description holds lives as long as it does, and so does each member; a list
+    // has as many elements as it says.
+    unsafe {
+        let one = |index| {
+            let member = sys::rd_kafka_ConsumerGroupDescription_member(group, index);
+            let assignment = sys::rd_kafka_MemberDescription_assignment(member);
+            let held = sys::rd_kafka_MemberAssignment_partitions(assignment).as_ref();
+            let places = held.map_or(&[][..], |held| match usize::try_from(held.cnt) {
+                Ok(count) if !held.elems.is_null() => slice::from_raw_parts(held.elems, count),
+                _ => &[],
+            });
+            GroupMember {
+                id: text(sys::rd_kafka_MemberDescription_consumer_id(member)),
+                host: text(sys::rd_kafka_MemberDescription_host(member)),
+                topics: places.iter().map(|place| text(place.topic)).collect(),
+            }
+        };
+        (0..sys::rd_kafka_ConsumerGroupDescription_member_count(group)).map(one).collect()
+    }
+}
+
+/// # Safety
+/// A live id, or null.
+unsafe fn id_of(id: *const sys::rd_kafka_Uuid_t) -> Option<String> {
+    if id.is_null() {
+        return None;
+    }
+    // SAFETY: the id is live, and its text lives as long as it does.
+    unsafe {
+        let bits = sys::rd_kafka_Uuid_most_significant_bits(id)
+            | sys::rd_kafka_Uuid_least_significant_bits(id);
+        (bits != 0).then(|| text(sys::rd_kafka_Uuid_base64str(id)))
     }
 }
 
@@ -203,7 +260,7 @@ unsafe fn operations_of(
     if operations.is_null() {
         return None;
     }
-    let operations = unsafe { std::slice::from_raw_parts(operations, count) };
+    let operations = unsafe { slice::from_raw_parts(operations, count) };
     let known = |operation: &Native| match operation {
         Native::RD_KAFKA_ACL_OPERATION_READ => Some(Operation::Read),
         Native::RD_KAFKA_ACL_OPERATION_WRITE => Some(Operation::Write),
