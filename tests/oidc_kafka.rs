@@ -55,7 +55,7 @@ fn await_end_of_tokens() {
 }
 
 #[test]
-fn tokens_and_the_secret_for_them_are_renewed_while_it_runs() {
+fn tokens_are_renewed_while_it_runs_and_a_provider_that_is_away_is_waited_for() {
     let (mut secure, provider) = with_provider("oidc");
     secure.grant_printed();
     configure(&secure, &provider);
@@ -67,11 +67,13 @@ fn tokens_and_the_secret_for_them_are_renewed_while_it_runs() {
     secure.feed("second", 500);
     secure.await_all(&running);
 
+    // Away for longer than any token lasts.
     provider.set_mood(Mood::Down);
     let refused = || provider.counts().1 > 0;
     wait::until(PATIENCE, refused, || format!("{:?} tokens", provider.counts()));
-    provider.set_mood(Mood::Giving);
     await_end_of_tokens();
+    assert!(running.is_alive(), "{}", running.tail());
+    provider.set_mood(Mood::Giving);
     secure.feed("third", 500);
     secure.await_all(&running);
     assert!(running.is_alive(), "{}", running.tail());
