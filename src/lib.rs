@@ -113,6 +113,7 @@
 //! 10. **Everything has a limit**, and reaching it is counted and does not bend a rate.
 //!     `cells_beyond_the_limit_go_to_the_others`,
 //!     `fields_beyond_the_limit_are_counted_as_unwatched`,
+//!     `more_definitions_than_are_kept_are_counted`,
 //!     `beyond_the_limit_a_part_of_the_ids_is_kept_and_stays_kept_after_a_crash`,
 //!     `an_oversized_record_is_set_aside_cut`, `cache_is_bounded`,
 //!     `ever_new_producers_are_added_together_in_bounded_memory`,
@@ -170,8 +171,8 @@
 //!   Against all, a producer that was always different looks like a change of schema.
 //! - A source partition whose ledger broke is not stopped in reading: what a commit counts of it
 //!   cannot be told from the rest. Its topic's windows are incomplete until someone goes back.
-//! - Counts under another definition of a dataset are an incident and are passed over; they do not
-//!   drain.
+//! - A window of which parts were counted under two definitions is told by neither: both would have
+//!   its name. Its rows are counted.
 //! - Partitions are paced against each other within one instance of observe, not across instances.
 //! - Without a key of values, what a field has beyond 64 of them is not hashed but left out: an
 //!   unkeyed hash can be guessed, and a key made up by a process would differ from the next one's.

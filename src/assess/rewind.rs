@@ -8,6 +8,7 @@
 use super::Assess;
 use super::checkpoint::Part;
 use super::dataset::Dataset;
+use super::drain::Drains;
 use super::model::Model;
 use crate::event::epoch::Rewound;
 use crate::event::finding::{Alarm, FindingItem, Restarted, Subject};
@@ -32,6 +33,7 @@ impl Assess {
                 alarms.into_iter().map(|alarm| FindingItem::Alarm(Box::new(alarm))).collect();
             self.identify(subject, &mut items);
             ended.extend(items);
+            self.drains.rewind(subject, *from);
             self.ledger.breaks.epochs.enter(rewound.epoch, subject.clone(), *from);
             mine.push((subject.clone(), *from));
         }
@@ -62,11 +64,27 @@ impl Assess {
     }
 }
 
+impl Drains {
+    /// Counts after the boundary come again, under the plan's definition.
+    fn rewind(&mut self, subject: &Subject, from: EventTime) {
+        match subject {
+            Subject::Dataset(name) => {
+                let old = self.datasets.iter_mut().filter(|((of, _), _)| of == name);
+                old.for_each(|(_, old)| drop(old.rewind(from)));
+            }
+            Subject::Model(name) => {
+                let old = self.models.iter_mut().filter(|((of, _), _)| of == name);
+                old.for_each(|(_, old)| drop(old.rewind(from)));
+            }
+        }
+    }
+}
+
 impl Dataset {
     fn rewind(&mut self, from: EventTime) -> Vec<Alarm> {
         let gone = self.windows.split_off(&from);
         self.touched.extend(gone.into_keys().map(Part::Window));
-        self.touched.push(Part::Core);
+        self.touched.extend([Part::Core, Part::Kept]);
         self.core.rewind(from)
     }
 }

@@ -67,6 +67,8 @@ pub struct Bank {
     pub read_later_ms: i64,
     /// After the last window nothing comes for 30 days but the outcomes that were on their way.
     pub falls_silent: bool,
+    /// First window that is counted under another configuration, by which the same counts.
+    pub redefined: Option<i64>,
 }
 
 impl Default for Bank {
@@ -84,6 +86,7 @@ impl Default for Bank {
             flagged_only: false,
             read_later_ms: 0,
             falls_silent: false,
+            redefined: None,
         }
     }
 }
@@ -258,6 +261,17 @@ impl Stages {
         self.said.events.extend(said.events);
     }
 
+    /// Everything starts anew with another configuration, by which the same counts.
+    fn redefine(&mut self) {
+        let mut plan = (*self.plan).clone();
+        let orders = plan.datasets.get_mut("orders").expect("the dataset");
+        (orders.lateness_ms, orders.definition) = (orders.lateness_ms - 1, DEFINITION + 1);
+        let fraud = plan.models.get_mut("fraud").expect("the model");
+        (fraud.lateness_ms, fraud.definition) = (fraud.lateness_ms - 1, DEFINITION + 1);
+        self.plan = Arc::new(plan);
+        self.crash();
+    }
+
     fn crash(&mut self) {
         fn save(entries: Vec<(Vec<u8>, Option<Vec<u8>>)>, state: &mut BTreeMap<Vec<u8>, Vec<u8>>) {
             for (key, value) in entries {
@@ -277,6 +291,7 @@ impl Stages {
             for (key, value) in state {
                 stage.restore(key, value).expect("own entries");
             }
+            stage.replayed("");
             assess.push(stage);
         }
         self.assess = assess;
@@ -317,6 +332,9 @@ impl Bank {
         let mut stages = Stages::new(self);
         let mut waiting: Vec<(i64, Vec<OutcomeDelta>)> = Vec::new();
         for window in 0..self.windows {
+            if self.redefined == Some(window) {
+                stages.redefine();
+            }
             if let Some(version) = self.news(window) {
                 self.send(&mut stages, self.schemas(version, window), Some(window));
             }
@@ -342,6 +360,11 @@ impl Bank {
             self.send_outcomes(&mut stages, due, self.windows, now);
         }
         stages.said
+    }
+
+    /// What records of a window are counted under.
+    fn definition(&self, window: i64) -> u64 {
+        DEFINITION + u64::from(self.redefined.is_some_and(|from| window >= from))
     }
 
     fn news(&self, window: i64) -> Option<&'static str> {
@@ -414,13 +437,13 @@ impl Bank {
                     // Outcomes come five hours later, of a horizon of six.
                     age: 23,
                     sums: labels,
-                    definition: None,
+                    definition: Some(self.definition(window)),
                 });
             }
         }
         let dataset = DatasetDelta {
             dataset: "orders".into(),
-            definition: DEFINITION,
+            definition: self.definition(window),
             window: start,
             layout: layout.map(|layout| layout.id),
             evicted_from: None,
@@ -428,14 +451,18 @@ impl Bank {
         };
         let model = ModelDelta {
             model: "fraud".into(),
-            definition: DEFINITION,
+            definition: self.definition(window),
             window: start,
             evicted_from: None,
             cells: models,
         };
         let field = "amount".into();
-        let sample =
-            SampleDelta { dataset: "orders".into(), definition: DEFINITION, field, sample };
+        let sample = SampleDelta {
+            dataset: "orders".into(),
+            definition: self.definition(window),
+            field,
+            sample,
+        };
         let batch = SummaryBatch {
             datasets: vec![dataset],
             models: vec![model],
