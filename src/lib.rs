@@ -119,6 +119,7 @@
 //!     `cells_beyond_the_limit_go_to_the_others`,
 //!     `fields_beyond_the_limit_are_counted_as_unwatched`,
 //!     `items_beyond_the_limit_are_left_out_and_counted`,
+//!     `more_definitions_than_are_kept_are_counted`,
 //!     `beyond_the_limit_a_part_of_the_ids_is_kept_and_stays_kept_after_a_crash`,
 //!     `an_oversized_record_is_set_aside_cut`, `cache_is_bounded`,
 //!     `ever_new_producers_are_added_together_in_bounded_memory`,
@@ -176,8 +177,8 @@
 //!   Against all, a producer that was always different looks like a change of schema.
 //! - A source partition whose ledger broke is not stopped in reading: what a commit counts of it
 //!   cannot be told from the rest. Its topic's windows are incomplete until someone goes back.
-//! - Counts under another definition of a dataset are an incident and are passed over; they do not
-//!   drain.
+//! - A window of which parts were counted under two definitions is told by neither: both would have
+//!   its name. Its rows are counted.
 //! - The incarnation of a topic is committed beside its offsets and not told in the ledger: a topic
 //!   made anew is a break there, which says as much. So is one whose offsets Kafka forgot with it.
 //! - Two deployments with one `app` are told apart by the topics that members of its group read, at

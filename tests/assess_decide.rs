@@ -89,6 +89,20 @@ fn restored_from_checkpoints_it_says_the_same() {
 }
 
 #[test]
+fn a_change_of_configuration_by_which_the_same_counts_changes_nothing_that_is_said() {
+    let bank = Bank { seed: 15, change: Change::Cents, windows: 27, ..Bank::default() };
+    let whole = bank.run();
+    // While the layout is learnt, the baseline, with the change of the data, and after it.
+    for from in [1, 10, 19, 23] {
+        let redefined = Bank { redefined: Some(from), ..bank.clone() }.run();
+
+        let ids = |said: &Said| said.events.iter().map(|e| e.id.clone()).collect::<Vec<_>>();
+        assert_eq!(ids(&whole), ids(&redefined), "from window {from}");
+        assert_eq!(whole.sentences(), redefined.sentences());
+    }
+}
+
+#[test]
 fn without_exposure_the_cause_is_named_with_a_capped_probability() {
     let said = Bank { seed: 16, change: Change::Cents, grade_c: true, ..Bank::default() }.run();
 

@@ -163,15 +163,27 @@ fn a_subject_that_nobody_judges_is_an_incident() {
     assert!(told[0].sentence.contains("two deployments have the same app"), "{told:#?}");
 }
 
+/// What was written for a shard, as if each message with rows of a dataset had come a minute after
+/// the one before: both plans are there for longer than it takes a change to go round.
+fn a_minute_apart(recorded: &Topology, shard: i32) -> Vec<(i64, Vec<u8>)> {
+    let mine = recorded.recorded().iter().filter(|r| r.route == Route::Summaries(shard));
+    let mut now_ms = NOW;
+    let timed = mine.map(|r| {
+        let batch: SummaryBatch = wire::decode(&r.payload).expect("ours");
+        now_ms += if batch.datasets.is_empty() { 0 } else { 60_000 };
+        (now_ms, r.payload.clone())
+    });
+    timed.collect()
+}
+
 /// Steps a fresh assess of the dataset's shard through what another plan's observe wrote.
 fn rows_judged(plan: &Arc<Plan>, recorded: &Topology) -> (u64, Outbox) {
     let subject = Subject::Dataset("orders".into());
     let shard = driftline::assess::partition_of_subject(&subject);
     let mut assess = Assess::new(Arc::clone(plan), shard);
     let mut out = Outbox::default();
-    let mine = recorded.recorded().iter().filter(|r| r.route == Route::Summaries(shard));
-    for (offset, message) in (0..).zip(mine) {
-        let (timestamp_ms, payload) = (message.timestamp_ms, &message.payload[..]);
+    for (offset, (timestamp_ms, payload)) in (0..).zip(&a_minute_apart(recorded, shard)) {
+        let timestamp_ms = *timestamp_ms;
         assess.step(Incoming { offset, timestamp_ms, payload }, &mut out);
     }
     let rows = out.notes.iter().map(|note| match note {
@@ -212,12 +224,11 @@ fn two_plans_at_once_are_one_incident_and_nothing_is_merged() {
     let line = jump(&theirs, &stream.topic(TopicKind::Orders), 0);
     let shard = driftline::assess::partition_of_subject(&Subject::Dataset("orders".into()));
     let (mut assess, mut out) = (Assess::new(Arc::clone(&plan), shard), Outbox::default());
-    let payloads = theirs.recorded().iter().filter(|r| r.route == Route::Summaries(shard));
-    let mut payloads: Vec<(i64, Vec<u8>)> =
-        payloads.map(|r| (r.timestamp_ms, r.payload.clone())).collect();
+    let mut payloads = a_minute_apart(&theirs, shard);
     let header = Some(Header::Observe(vec![line]));
     let quiet = wire::encode(&SummaryBatch { header, ..SummaryBatch::default() });
-    payloads.push((NOW + plan.hold_max_ms + HOUR, quiet));
+    let last_ms = payloads.last().map_or(NOW, |(at_ms, _)| *at_ms);
+    payloads.push((last_ms + plan.hold_max_ms + HOUR, quiet));
     for (offset, (timestamp_ms, payload)) in (0..).zip(&payloads) {
         let timestamp_ms = *timestamp_ms;
         assess.step(Incoming { offset, timestamp_ms, payload }, &mut out);

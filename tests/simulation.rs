@@ -14,7 +14,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use simulation_support::broker::Flaws;
-use simulation_support::check::{Reached, learns, simulate};
+use simulation_support::check::{Reached, changes, learns, simulate};
 use simulation_support::world::Mutation;
 
 /// Seeds of a run that is not told how many.
@@ -75,10 +75,10 @@ fn assert_reaches_everything(reached: &[Reached]) {
     let seeds = reached.len();
     let sum = |of: fn(&Reached) -> u64| reached.iter().map(of).sum::<u64>();
     let with = |of: fn(&Reached) -> bool| reached.iter().filter(|reached| of(reached)).count();
-    let given = (0..seeds as u64).filter(|seed| !learns(*seed)).count();
+    let given = (0..seeds as u64).filter(|seed| !learns(*seed) && !changes(*seed)).count();
     println!(
         "{seeds} seeds: {} records, {} turns, {} commits; {} crashes, {} aborts, {} stops, {} \
-         sick, {} joined, {} left; with alarms {}, incidents {}, requests {}",
+         sick, {} joined, {} left, {} reconfigured; with alarms {}, incidents {}, requests {}",
         sum(|r| r.records),
         sum(|r| r.counts.turns),
         sum(|r| r.commits),
@@ -88,11 +88,15 @@ fn assert_reaches_everything(reached: &[Reached]) {
         sum(|r| r.counts.sick),
         sum(|r| r.counts.joined),
         sum(|r| r.counts.left),
+        sum(|r| r.counts.reconfigured),
         with(|r| r.alarms > 0),
         with(|r| r.incidents > 0),
         with(|r| r.requests > 0),
     );
-    assert!(with(|r| r.tables >= 8) == seeds, "windows close and ripen");
+    let changed = (0..seeds as u64).filter(|seed| changes(*seed)).count();
+    assert!(with(|r| r.tables >= 8) + changed >= seeds, "windows close and ripen");
+    assert!(with(|r| r.tables >= 4) == seeds, "windows close and ripen");
+    assert!(with(|r| r.counts.reconfigured > 3) >= changed, "configurations change");
     assert!(with(|r| r.incidents > 0) * 2 > given, "incidents");
     assert!(with(|r| r.requests > 0) * 4 > given, "requests");
     assert!(sum(|r| r.counts.crashes) > 5 * seeds as u64, "crashes");

@@ -69,6 +69,16 @@ impl Alarms {
         steps.into_iter().map(|step| FindingItem::Alarm(Box::new(step))).collect()
     }
 
+    /// Gives the runs of wanted series away.
+    pub(super) fn part(&mut self, wanted: impl Fn(&Series) -> bool) -> Alarms {
+        Alarms { runs: self.runs.extract_if(.., |series, _| wanted(series)).collect() }
+    }
+
+    /// Gives up all runs; gives the last step of those that were open.
+    pub(super) fn end(&mut self) -> Vec<Alarm> {
+        self.rewind(EventTime::MIN)
+    }
+
     /// Forgets runs that began at `from` or later; gives the last step of those that were open.
     pub(super) fn rewind(&mut self, from: EventTime) -> Vec<Alarm> {
         let mut ended = Vec::new();

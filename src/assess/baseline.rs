@@ -9,7 +9,7 @@ use super::tests::chi_square::{self, WarmUpWindow};
 use super::window::Total;
 use crate::event::finding::BaselineRef;
 use crate::event::time::EventTime;
-use crate::sketch::FieldSummary;
+use crate::sketch::{FieldLayout, FieldSummary};
 
 /// Windows a baseline holds before distributions are tested against it.
 pub(super) const WINDOWS_NEEDED: u32 = 14;
@@ -26,6 +26,40 @@ pub(super) struct Baseline {
     to: EventTime,
     fields: BTreeMap<String, FieldBaseline>,
     ready: bool,
+}
+
+/// What fields are held against: what those kept that are counted as under the definition before,
+/// and for all others what was learnt since.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Kept {
+    /// How they are counted, by path.
+    pub(super) layouts: BTreeMap<String, FieldLayout>,
+    pub(super) baseline: Baseline,
+}
+
+/// Both at once.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Baselines<'a> {
+    pub(super) kept: &'a Kept,
+    pub(super) learnt: &'a Baseline,
+}
+
+impl<'a> Baselines<'a> {
+    /// Each field once, with its counts and the baseline they are of.
+    pub(super) fn fields(
+        self,
+    ) -> impl Iterator<Item = (&'a String, &'a FieldBaseline, &'a Baseline)> {
+        let kept = &self.kept.baseline;
+        let learnt =
+            self.learnt.fields.iter().filter(move |(path, _)| !kept.fields.contains_key(*path));
+        let learnt = learnt.map(move |(path, field)| (path, field, self.learnt));
+        kept.fields.iter().map(move |(path, field)| (path, field, kept)).chain(learnt)
+    }
+
+    /// A field's counts.
+    pub(super) fn field(self, path: &str) -> Option<&'a FieldBaseline> {
+        self.kept.baseline.fields.get(path).or_else(|| self.learnt.fields.get(path))
+    }
 }
 
 /// Counts of one field.
@@ -65,14 +99,14 @@ impl Baseline {
         self.rows
     }
 
-    /// Counts of every field, by path.
-    pub(super) fn fields(&self) -> impl Iterator<Item = (&String, &FieldBaseline)> {
-        self.fields.iter()
-    }
-
-    /// A field's counts.
-    pub(super) fn field(&self, path: &str) -> Option<&FieldBaseline> {
-        self.fields.get(path)
+    /// Of a baseline that is ready, the fields that are wanted; else nothing.
+    pub(super) fn part(&self, wanted: impl Fn(&str) -> bool) -> Baseline {
+        if !self.ready {
+            return Baseline::default();
+        }
+        let fields = self.fields.iter().filter(|(path, _)| wanted(path));
+        let fields = fields.map(|(path, field)| (path.clone(), field.clone())).collect();
+        Baseline { fields, ..self.clone() }
     }
 
     /// What it holds, for events.
@@ -106,6 +140,13 @@ impl Baseline {
         }
         if self.windows >= WINDOWS_NEEDED && self.rows >= ROWS_NEEDED {
             self.freeze();
+        }
+    }
+
+    /// Becomes another baseline where it holds nothing itself.
+    pub(super) fn absorb(&mut self, other: &Baseline) {
+        if self.fields.is_empty() {
+            *self = other.clone();
         }
     }
 

@@ -11,8 +11,8 @@ use super::Assess;
 use crate::event::time::EventTime;
 use crate::stage::{StateEntry, state_bytes as bytes, state_value as read};
 
-/// What can change on its own. The definition is part of the key: what was learnt under another
-/// definition is not taken back.
+/// What can change on its own. The definition is part of the key: what was counted under another
+/// one drains.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) enum Key {
     /// The ledger and now.
@@ -96,6 +96,10 @@ pub(super) enum Part {
     Window(EventTime),
     /// The sample of a field.
     Sample(String),
+    /// When its definition was the plan's, and what its windows need.
+    Tenure,
+    /// What a definition before knew of fields it counted the same.
+    Kept,
 }
 
 /// Entries changed since the last call; what is gone is deleted.
@@ -114,28 +118,30 @@ fn value(assess: &Assess, key: &Key) -> Option<Vec<u8>> {
         Key::Breaks => Some(bytes(&assess.ledger.breaks)),
         Key::Gaps => Some(bytes(&assess.ledger.gaps)),
         Key::Strays => Some(bytes(&assess.strays)),
-        Key::Dataset(name, _, part) => {
-            let dataset = assess.datasets.get(name)?;
+        Key::Dataset(name, definition, part) => {
+            let dataset = assess.dataset(name, *definition)?;
             match part {
                 Part::Core => Some(bytes(&dataset.core)),
                 Part::Window(start) => dataset.windows.get(start).map(bytes),
                 Part::Sample(field) => dataset.samples.get(field).map(bytes),
+                Part::Tenure => Some(bytes(&dataset.tenure)),
+                Part::Kept => Some(bytes(&dataset.core.learnt.kept)),
             }
         }
-        Key::Model(name, _, part) => {
-            let model = assess.models.get(name)?;
+        Key::Model(name, definition, part) => {
+            let model = assess.model(name, *definition)?;
             match part {
                 Part::Core => Some(bytes(&model.core)),
                 Part::Window(start) => model.windows.get(start).map(bytes),
-                Part::Sample(_) => None,
+                Part::Sample(_) | Part::Kept => None,
+                Part::Tenure => Some(bytes(&model.tenure)),
             }
         }
         Key::Piece(..) => None,
     }
 }
 
-/// Takes one entry back. Subjects that are not configured, or mean something else now, are
-/// passed over.
+/// Takes one entry back. Subjects that are not configured are passed over.
 pub(super) fn restore(assess: &mut Assess, key: &[u8], value: &[u8]) -> Result<(), String> {
     match read::<Key>(key, "key")? {
         Key::Piece(key, number, of) => match assess.pieces.take(*key, (number, of), value) {
@@ -159,23 +165,27 @@ fn whole(assess: &mut Assess, key: Key, value: &[u8]) -> Result<(), String> {
         Key::Gaps => assess.ledger.gaps = read(value, "gaps")?,
         Key::Strays => assess.strays = read(value, "strays")?,
         Key::Dataset(name, definition, part) => {
-            let same = assess.plan.datasets.get(&name).is_some_and(|p| p.definition == definition);
-            let Some(dataset) = assess.datasets.get_mut(&name).filter(|_| same) else {
+            let Some(dataset) = assess.dataset_back(&name, definition) else {
                 return Ok(());
             };
             match part {
-                Part::Core => dataset.core = read(value, &name)?,
+                Part::Core => {
+                    let kept = std::mem::take(&mut dataset.core.learnt.kept);
+                    dataset.core = read(value, &name)?;
+                    dataset.core.learnt.kept = kept;
+                }
                 Part::Window(start) => {
                     dataset.windows.insert(start, read(value, &name)?);
                 }
                 Part::Sample(field) => {
                     dataset.samples.insert(field, read(value, &name)?);
                 }
+                Part::Tenure => dataset.tenure = read(value, &name)?,
+                Part::Kept => dataset.core.learnt.kept = read(value, &name)?,
             }
         }
         Key::Model(name, definition, part) => {
-            let same = assess.plan.models.get(&name).is_some_and(|p| p.definition == definition);
-            let Some(model) = assess.models.get_mut(&name).filter(|_| same) else {
+            let Some(model) = assess.model_back(&name, definition) else {
                 return Ok(());
             };
             match part {
@@ -183,7 +193,8 @@ fn whole(assess: &mut Assess, key: Key, value: &[u8]) -> Result<(), String> {
                 Part::Window(start) => {
                     model.windows.insert(start, read(value, &name)?);
                 }
-                Part::Sample(_) => {}
+                Part::Sample(_) | Part::Kept => {}
+                Part::Tenure => model.tenure = read(value, &name)?,
             }
         }
     }

@@ -1,19 +1,20 @@
 //! A dataset: its windows, its layout, its baseline, its schema versions.
 //!
 //! Windows close in order; a closed one is judged once. What comes for it later is added while
-//! it is kept and judged no more.
+//! it is kept and judged no more. A [`Dataset`] is what was counted under one definition.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::alarms::Alarms;
-use super::baseline::{Baseline, WINDOWS_NEEDED};
+use super::baseline::{Baseline, Baselines, Kept, WINDOWS_NEEDED};
 use super::checkpoint::Part;
 use super::judge::{self, CONTRAST_ROWS, Frame};
 use super::ledger::Watermark;
 use super::schema;
+use super::terms::{DatasetTerms, Tenure};
 use super::window::{Total, Window};
 use crate::config::plan::{DatasetPlan, Limits, ValuePolicy};
 use crate::event::finding::{
@@ -43,6 +44,7 @@ pub(super) struct Dataset {
     pub(super) core: Core,
     pub(super) windows: BTreeMap<EventTime, Window>,
     pub(super) samples: BTreeMap<String, Sample>,
+    pub(super) tenure: Tenure<DatasetTerms>,
     /// Parts changed or dropped since they were last asked for.
     pub(super) touched: Vec<Part>,
 }
@@ -53,18 +55,34 @@ pub(super) struct Core {
     /// End of the newest closed window.
     closed_through: Option<EventTime>,
     /// Frontier told last.
-    told_through: Option<EventTime>,
-    windows_closed: u32,
-    layout: Option<Layout>,
-    baseline: Baseline,
-    alarms: Alarms,
-    versions: BTreeMap<String, Version>,
+    pub(super) told_through: Option<EventTime>,
+    pub(super) windows_closed: u32,
+    pub(super) layout: Option<Layout>,
+    pub(super) learnt: Learnt,
+}
+
+/// What is held against a window.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Learnt {
+    pub(super) baseline: Baseline,
+    pub(super) alarms: Alarms,
+    pub(super) versions: BTreeMap<String, Version>,
     /// Version with most rows in the last closed window.
-    main_version: Option<String>,
+    pub(super) main_version: Option<String>,
+    /// What a definition before knew of fields it counted the same. An entry of its own in
+    /// checkpoints.
+    #[serde(skip)]
+    pub(super) kept: Kept,
+}
+
+impl Learnt {
+    fn baselines(&self) -> Baselines<'_> {
+        Baselines { kept: &self.kept, learnt: &self.baseline }
+    }
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Version {
+pub(super) struct Version {
     seen: Option<SchemaSeen>,
     /// Window (start) of its first record.
     first_seen: EventTime,
@@ -86,13 +104,20 @@ pub(super) struct Moment<'a> {
 }
 
 impl Core {
+    /// Gives what is held against windows, and from how many of them it was learnt, for another's.
+    pub(super) fn swap_learnt(&mut self, other: &mut Core) {
+        std::mem::swap(&mut self.learnt, &mut other.learnt);
+        std::mem::swap(&mut self.windows_closed, &mut other.windows_closed);
+    }
+
     /// Forgets what was learnt from windows that start at `from` or later; gives the alarms that
     /// end by that.
     pub(super) fn rewind(&mut self, from: EventTime) -> Vec<Alarm> {
         self.closed_through = self.closed_through.map(|through| through.min(from));
         self.told_through = self.told_through.map(|through| through.min(from));
-        self.baseline.rewind(from);
-        self.alarms.rewind(from)
+        self.learnt.baseline.rewind(from);
+        self.learnt.kept.baseline.rewind(from);
+        self.learnt.alarms.rewind(from)
     }
 }
 
@@ -105,6 +130,9 @@ impl Dataset {
             return false;
         }
         self.touched.push(Part::Window(delta.window));
+        if self.tenure.meet(delta.window) {
+            self.touched.push(Part::Tenure);
+        }
         self.windows.entry(delta.window).or_default().merge(delta, limits.cells_per_window);
         true
     }
@@ -123,16 +151,16 @@ impl Dataset {
         let version = seen.schema_version.clone();
         let original = self.core.windows_closed == 0;
         let first_seen = plan.window.start_of(seen.event_time);
-        match self.core.versions.get_mut(&version) {
+        match self.core.learnt.versions.get_mut(&version) {
             Some(known) if known.seen.is_some() => return None,
             Some(known) => known.seen = Some(seen.clone()),
             None => {
                 let known =
                     Version { seen: Some(seen.clone()), first_seen, original, reference: None };
-                self.core.versions.insert(version.clone(), known);
+                self.core.learnt.versions.insert(version.clone(), known);
             }
         }
-        if self.core.versions[&version].original {
+        if self.core.learnt.versions[&version].original {
             return None;
         }
         self.change_to(&seen)
@@ -140,24 +168,34 @@ impl Dataset {
 
     /// What a version changes against the one that wrote most of the last closed window.
     fn change_to(&self, seen: &SchemaSeen) -> Option<FindingItem> {
-        let from = self.core.main_version.as_ref().and_then(|main| self.core.versions.get(main));
+        let from = self
+            .core
+            .learnt
+            .main_version
+            .as_ref()
+            .and_then(|main| self.core.learnt.versions.get(main));
         let from = from.and_then(|known| known.seen.clone())?;
         if from.schema_version == seen.schema_version {
             return None;
         }
         let fields = schema::diff(&from.fields, &seen.fields);
-        let window_start = self.core.versions[&seen.schema_version].first_seen;
+        let window_start = self.core.learnt.versions[&seen.schema_version].first_seen;
         let change = SchemaChange { fields, window_start, from, to: seen.clone() };
         Some(FindingItem::Schema(Box::new(change)))
     }
 
     /// Original are the versions that wrote the first window. A partition read ahead of the others
     /// may have shown later ones before it closed; they are told now.
-    fn settle_originals(&mut self, start: EventTime) -> Vec<FindingItem> {
+    fn settle_originals(
+        &mut self,
+        start: EventTime,
+        beside: Option<&BTreeSet<String>>,
+    ) -> Vec<FindingItem> {
         let rows = self.windows[&start].rows_by_version();
         let mut later = Vec::new();
-        for (version, known) in &mut self.core.versions {
-            if known.original && !rows.contains_key(version.as_str()) {
+        for (version, known) in &mut self.core.learnt.versions {
+            let was_beside = beside.is_some_and(|beside| beside.contains(version));
+            if known.original && !was_beside && !rows.contains_key(version.as_str()) {
                 known.original = false;
                 later.extend(known.seen.clone());
             }
@@ -172,11 +210,13 @@ impl Dataset {
         (end.plus_ms(moment.plan.lateness_ms) <= moment.watermark.time).then_some(*start)
     }
 
-    /// Closes and judges a window.
+    /// Closes a window and judges it, unless a part of its records was counted under another
+    /// definition, so that its counts are no window's: then `beside` are the versions of that part.
     pub(super) fn close(
         &mut self,
         start: EventTime,
         moment: &Moment<'_>,
+        beside: Option<BTreeSet<String>>,
         out: &mut Outbox,
     ) -> Vec<FindingItem> {
         let end = moment.plan.window.end_of(start);
@@ -190,7 +230,11 @@ impl Dataset {
         self.note_versions(start);
         let mut items = Vec::new();
         if self.core.windows_closed == 1 {
-            items.extend(self.settle_originals(start));
+            items.extend(self.settle_originals(start, beside.as_ref()));
+        }
+        if beside.is_some() {
+            self.leave_out(start, moment, out);
+            return items;
         }
         let subject = Subject::Dataset(moment.plan.name.clone());
         let rows = self.windows[&start].rows();
@@ -218,10 +262,20 @@ impl Dataset {
         items
     }
 
+    /// Forgets a closed window that is not judged.
+    fn leave_out(&mut self, start: EventTime, moment: &Moment<'_>, out: &mut Outbox) {
+        let rows = self.windows.remove(&start).map_or(0, |window| window.rows());
+        let subject = Subject::Dataset(moment.plan.name.clone()).to_string();
+        out.notes.push(Note::Count { name: "window_split", subject, n: rows });
+        if self.core.layout.is_none() {
+            self.learn_layout(moment);
+        }
+    }
+
     fn judge(&mut self, frame: &Frame<'_>) -> Vec<FindingItem> {
         let window = &self.windows[&frame.start];
         let total = window.total(|_| true);
-        let mut findings = judge::against_baseline(frame, &total, &self.core.baseline);
+        let mut findings = judge::against_baseline(frame, &total, self.core.learnt.baselines());
         let contrasts = self.contrasts(frame);
         let mut items = Vec::new();
         for contrast in &contrasts {
@@ -230,12 +284,12 @@ impl Dataset {
         findings.extend(contrasts);
         let clean = findings.iter().all(|finding| finding.verdict != Verdict::Detected);
         let core = &mut self.core;
-        items.extend(core.alarms.settle(findings, frame.start, |_| true));
+        items.extend(core.learnt.alarms.settle(findings, frame.start, |_| true));
         if let Some(layout) = frame.layout
             && clean
-            && core.baseline.is_learning()
+            && core.learnt.baseline.is_learning()
         {
-            core.baseline.add(layout.id, (frame.start, frame.end), &total);
+            core.learnt.baseline.add(layout.id, (frame.start, frame.end), &total);
         }
         items
     }
@@ -245,9 +299,10 @@ impl Dataset {
     fn contrasts(&self, frame: &Frame<'_>) -> Vec<Finding> {
         let window = &self.windows[&frame.start];
         let mut findings = Vec::new();
-        for (version, known) in &self.core.versions {
+        for (version, known) in &self.core.learnt.versions {
             let young = frame.start.since_ms(known.first_seen) < YOUNG_MS;
-            let open = self.core.alarms.open().any(|s| s.schema_version.as_ref() == Some(version));
+            let open =
+                self.core.learnt.alarms.open().any(|s| s.schema_version.as_ref() == Some(version));
             if known.original || !(young || open) {
                 continue;
             }
@@ -257,7 +312,11 @@ impl Dataset {
             }
             let producers = window.producers_of(version);
             let older = |other: &str| {
-                self.core.versions.get(other).is_some_and(|o| o.first_seen < known.first_seen)
+                self.core
+                    .learnt
+                    .versions
+                    .get(other)
+                    .is_some_and(|o| o.first_seen < known.first_seen)
             };
             let same_window = window.total(|key| {
                 producers.contains(&key.producer.as_str()) && older(&key.schema_version)
@@ -280,7 +339,7 @@ impl Dataset {
                 frame,
                 version,
                 sides,
-                (&reference, &self.core.baseline),
+                (&reference, self.core.learnt.baselines()),
             ));
         }
         findings
@@ -294,11 +353,8 @@ impl Dataset {
         let main = rows.iter().max_by_key(|(_, n)| **n).map(|(version, _)| (*version).to_owned());
         let versions: Vec<String> = rows.keys().map(|version| (*version).to_owned()).collect();
         for version in versions {
-            let known = self.core.versions.entry(version.clone()).or_insert_with(|| Version {
-                seen: None,
-                first_seen: start,
-                original,
-                reference: None,
+            let known = self.core.learnt.versions.entry(version.clone()).or_insert_with(|| {
+                Version { seen: None, first_seen: start, original, reference: None }
             });
             // The first record met may come from a partition read ahead of the others.
             known.first_seen = known.first_seen.min(start);
@@ -314,7 +370,7 @@ impl Dataset {
             }
             known.reference = (before.rows >= CONTRAST_ROWS).then_some(before);
         }
-        self.core.main_version = main;
+        self.core.learnt.main_version = main;
     }
 
     /// Reads the layout once the sample is large enough.
@@ -329,11 +385,12 @@ impl Dataset {
         let patient = self.core.windows_closed < LAYOUT_PATIENCE;
         let needed = if patient { LAYOUT_VALUES } else { LAYOUT_VALUES_LEAST };
         if values >= needed {
-            let fields: BTreeMap<String, FieldLayout> = self
+            let mut fields: BTreeMap<String, FieldLayout> = self
                 .samples
                 .iter()
                 .filter_map(|(path, sample)| Some((path.clone(), learn(path, sample, moment)?)))
                 .collect();
+            fields.extend(self.core.learnt.kept.layouts.clone());
             let bytes = postcard::to_stdvec(&fields).expect("a Vec grows");
             let size = moment.plan.window;
             let effective_from = size.start_of(moment.newest).plus_ms(2 * size.ms());
@@ -368,7 +425,7 @@ impl Dataset {
         out.notes.push(Note::Learning {
             dataset: moment.plan.name.clone(),
             layout: self.core.layout.is_some(),
-            baseline_windows: self.core.baseline.windows(),
+            baseline_windows: self.core.learnt.baseline.windows(),
             baseline_windows_needed: WINDOWS_NEEDED,
         });
     }

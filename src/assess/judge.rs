@@ -3,7 +3,7 @@
 //! Puts counts into the tests and their answers into words of the vocabulary. Whether a run of
 //! findings is believed is the business of [`super::alarms`].
 
-use super::baseline::{Baseline, FieldBaseline, ROWS_NEEDED};
+use super::baseline::{Baselines, FieldBaseline, ROWS_NEEDED};
 use super::tests::change::{self, Quantiles, Side};
 use super::tests::rates::{self, Count};
 use super::tests::{chi_square, multiple};
@@ -106,12 +106,12 @@ impl Frame<'_> {
 pub(super) fn against_baseline(
     frame: &Frame<'_>,
     window: &Total,
-    baseline: &Baseline,
+    baselines: Baselines<'_>,
 ) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut drifts = Vec::new();
     let vanished = FieldSummary::new(FieldKind::Opaque, None);
-    for (path, base) in baseline.fields() {
+    for (path, base, baseline) in baselines.fields() {
         let now = window.fields.get(path).unwrap_or(&vanished);
         let rows = (window.rows, baseline.rows());
         let items = frame.items(path, ROWS_NEEDED);
@@ -131,7 +131,7 @@ pub(super) fn against_baseline(
         drifts[index].verdict = Verdict::Detected;
     }
     for drift in &mut drifts {
-        type_change(drift, window, baseline.field(&drift.series.field.clone()));
+        type_change(drift, window, baselines.field(&drift.series.field.clone()));
     }
     findings.extend(drifts);
     findings
@@ -151,7 +151,7 @@ pub(super) fn contrast(
     frame: &Frame<'_>,
     version: &str,
     sides: (&Total, &Total),
-    reference: (&BaselineRef, &Baseline),
+    reference: (&BaselineRef, Baselines<'_>),
 ) -> Vec<Finding> {
     let (now, base) = sides;
     let (reference, learnt) = reference;

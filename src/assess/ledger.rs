@@ -237,6 +237,12 @@ impl Ledger {
         Some(Watermark { time, complete, gap: self.gaps.reach(topic) })
     }
 
+    /// Nobody reads a topic any more: none of its partitions was heard of for `hold_ms`.
+    pub(super) fn is_forsaken(&self, topic: &str, now_ms: i64, hold_ms: i64) -> bool {
+        let partitions = self.sources.get(topic).into_iter().flatten();
+        partitions.into_iter().all(|(_, mark)| now_ms - mark.heard_ms > hold_ms)
+    }
+
     /// The highest event time heard of in a topic.
     pub(super) fn newest(&self, topic: &str) -> Option<EventTime> {
         self.sources.get(topic)?.values().filter_map(|mark| mark.max_event_time).max()

@@ -3,6 +3,9 @@
 //! Merges summary deltas, closes event-time windows, learns layouts and baselines, tests. What it
 //! says goes to `findings`; it never looks at two subjects together, that is for decide.
 //!
+//! What was counted under another definition than the plan's is kept apart and brought to its end
+//! (`drain`); what was learnt under it goes over as far as the same is counted (`succession`).
+//!
 //! An [`Assess`] value is one partition of `summaries`. It acts on messages alone: a window closes
 //! when a header moves the watermark past its end and lateness, so the same messages give the same
 //! findings, byte for byte.
@@ -12,6 +15,7 @@ mod baseline;
 mod breaks;
 mod checkpoint;
 mod dataset;
+mod drain;
 mod gaps;
 mod judge;
 mod ledger;
@@ -20,6 +24,8 @@ mod outcomes;
 mod rewind;
 mod schema;
 mod strays;
+mod succession;
+mod terms;
 #[cfg(test)]
 mod testing;
 pub mod tests;
@@ -31,6 +37,7 @@ use std::sync::Arc;
 use self::breaks::Breaks;
 use self::checkpoint::{Key, Pieces};
 use self::dataset::Dataset;
+use self::drain::Drains;
 use self::gaps::Gaps;
 use self::ledger::{Ledger, Patience};
 use self::model::Model;
@@ -39,7 +46,7 @@ use crate::config::plan::Plan;
 use crate::event::finding::{FindingBatch, FindingItem, Subject, UNJUDGED};
 use crate::event::progress::Header;
 use crate::event::route::{Note, Outbox, Outgoing, Route, SUMMARIES_PARTITIONS, partition_of};
-use crate::event::summary::SummaryBatch;
+use crate::event::summary::{DatasetDelta, ModelDelta, OutcomeDelta, SummaryBatch};
 use crate::event::time::EventTime;
 use crate::event::wire;
 use crate::stage::{Incoming, Restart, Stage, StateEntry};
@@ -55,8 +62,25 @@ pub struct Assess {
     strays: Strays,
     datasets: BTreeMap<String, Dataset>,
     models: BTreeMap<String, Model>,
+    /// What was counted under other definitions than the plan's.
+    drains: Drains,
+    arrears: Arrears,
     dirty: BTreeSet<Key>,
     pieces: Pieces,
+}
+
+/// What there was to say when the plan's definitions took over, and is said with the first message
+/// that is not read again in silence.
+#[derive(Debug, Default)]
+struct Arrears {
+    /// Definitions have been compared with those of the checkpoint.
+    settled: bool,
+    /// Messages are being read again, or none has been read yet.
+    silent: bool,
+    items: Vec<FindingItem>,
+    notes: Vec<Note>,
+    /// Datasets whose layout is told under the new definition.
+    layouts: BTreeSet<String>,
 }
 
 /// Where a subject's summaries go.
@@ -80,9 +104,32 @@ impl Assess {
             now_ms: i64::MIN,
             ledger: Ledger::default(),
             strays: Strays::default(),
+            drains: Drains::default(),
+            arrears: Arrears::default(),
             dirty: BTreeSet::new(),
             pieces: Pieces::default(),
         }
+    }
+
+    /// Once: compares the plan's definitions with those that a checkpoint was written under.
+    fn settle(&mut self) {
+        if !std::mem::replace(&mut self.arrears.settled, true) {
+            let mut out = Outbox::default();
+            self.succeed(&mut out);
+            self.arrears.notes = out.notes;
+        }
+    }
+
+    /// What is left to say of the change of definitions.
+    fn arrears(&mut self, out: &mut Outbox) -> Vec<FindingItem> {
+        if self.arrears.silent {
+            return Vec::new();
+        }
+        for name in std::mem::take(&mut self.arrears.layouts) {
+            out.messages.push(self.datasets[&name].layout_update(&self.plan.datasets[&name]));
+        }
+        out.notes.append(&mut self.arrears.notes);
+        std::mem::take(&mut self.arrears.items)
     }
 
     fn patience(&self, lateness_ms: i64) -> Patience {
@@ -90,66 +137,19 @@ impl Assess {
         Patience { hold_ms, quiet_ms: hold_ms.max(lateness_ms) }
     }
 
-    /// Adds everything a batch brings but its header. What was counted under another definition
-    /// is passed over: it drains where that definition still runs. So is what was counted before
-    /// someone went back in time, and is read again on the way.
+    /// Adds everything a batch brings but its header. What was counted before someone went back in
+    /// time is passed over, and read again on the way.
     fn merge(&mut self, batch: &mut SummaryBatch, out: &mut Outbox) -> Vec<FindingItem> {
         let plan = Arc::clone(&self.plan);
-        let epochs = &self.ledger.breaks.epochs;
-        let before = |subject: Subject, window: EventTime| {
-            epochs.boundary(&subject).is_some_and(|from| window < from)
-        };
-        let now_ms = self.now_ms;
-        let strays = &mut self.strays;
         let mut items = Vec::new();
-        let mut note = |name: &'static str, subject: &str, n: u64| {
-            out.notes.push(Note::Count { name, subject: subject.to_owned(), n });
-        };
         for delta in batch.datasets.drain(..) {
-            let name = delta.dataset.clone();
-            let Some(dataset) = self.datasets.get_mut(&name) else {
-                continue;
-            };
-            let rows = delta.cells.iter().map(|cell| cell.rows).sum();
-            if before(Subject::Dataset(name.clone()), delta.window) {
-                note("counted_before", &name, rows);
-            } else if plan.datasets[&name].definition != delta.definition {
-                note("definition_other", &name, rows);
-                let definitions = (plan.datasets[&name].definition, delta.definition);
-                items.extend(strays.hear(Subject::Dataset(name), definitions, now_ms));
-            } else if !dataset.merge(delta, &plan.limits) {
-                note("window_gone", &name, rows);
-            }
+            self.add_dataset(&plan, delta, &mut items, out);
         }
         for delta in batch.models.drain(..) {
-            let name = delta.model.clone();
-            let Some(model) = self.models.get_mut(&name) else {
-                continue;
-            };
-            let n = delta.cells.iter().map(|(_, sums)| sums.n).sum();
-            if before(Subject::Model(name.clone()), delta.window) {
-                note("counted_before", &name, n);
-            } else if plan.models[&name].definition != delta.definition {
-                note("definition_other", &name, n);
-                let definitions = (plan.models[&name].definition, delta.definition);
-                items.extend(strays.hear(Subject::Model(name), definitions, now_ms));
-            } else if !model.predictions(delta, &plan.limits) {
-                note("window_gone", &name, n);
-            }
+            self.add_model(&plan, delta, &mut items, out);
         }
         for delta in batch.outcomes.drain(..) {
-            let (name, n) = (delta.model.clone(), delta.sums.labelled);
-            let Some(model) = self.models.get_mut(&name) else {
-                continue;
-            };
-            let definition = plan.models[&name].definition;
-            if before(Subject::Model(name.clone()), delta.window) {
-                note("counted_before", &name, n);
-            } else if delta.definition.is_some_and(|other| other != definition) {
-                note("definition_other", &name, n);
-            } else if !model.outcomes(delta) {
-                note("window_gone", &name, n);
-            }
+            self.add_outcomes(&plan, delta, out);
         }
         items.extend(self.learn(batch));
         items
@@ -161,9 +161,8 @@ impl Assess {
         let mut items = Vec::new();
         for delta in batch.samples.drain(..) {
             let definition = plan.datasets.get(&delta.dataset).map(|plan| plan.definition);
-            if let Some(dataset) = self.datasets.get_mut(&delta.dataset)
-                && definition == Some(delta.definition)
-            {
+            let dataset = self.datasets.get_mut(&delta.dataset);
+            if let Some(dataset) = dataset.filter(|_| definition == Some(delta.definition)) {
                 dataset.sample(&delta);
             }
         }
@@ -178,16 +177,103 @@ impl Assess {
 
     /// Tells of subjects that someone counts and that are not configured here.
     fn unjudged(&mut self, batch: &SummaryBatch) -> Vec<FindingItem> {
-        let (plan, now_ms) = (&self.plan, self.now_ms);
+        let plan = Arc::clone(&self.plan);
         let datasets = batch.datasets.iter().filter(|d| !plan.datasets.contains_key(&d.dataset));
         let datasets = datasets.map(|d| (Subject::Dataset(d.dataset.clone()), d.definition));
         let models = batch.models.iter().filter(|m| !plan.models.contains_key(&m.model));
         let models = models.map(|m| (Subject::Model(m.model.clone()), m.definition));
-        let strays = &mut self.strays;
-        datasets
-            .chain(models)
-            .filter_map(|(subject, other)| strays.hear(subject, (UNJUDGED, other), now_ms))
-            .collect()
+        let mut items = Vec::new();
+        for (subject, other) in datasets.chain(models) {
+            self.hears(subject, (UNJUDGED, other), &mut items);
+        }
+        items
+    }
+
+    fn add_dataset(
+        &mut self,
+        plan: &Plan,
+        delta: DatasetDelta,
+        items: &mut Vec<FindingItem>,
+        out: &mut Outbox,
+    ) {
+        let name = delta.dataset.clone();
+        let Some(current) = self.datasets.get_mut(&name) else { return };
+        let (known, definition) = (plan.datasets[&name].definition, delta.definition);
+        let subject = Subject::Dataset(name.clone());
+        let rows = delta.cells.iter().map(|cell| cell.rows).sum();
+        let lost = if self.ledger.breaks.epochs.precedes(&subject, delta.window) {
+            Some("counted_before")
+        } else if known == definition {
+            (!current.merge(delta, &plan.limits)).then_some("window_gone")
+        } else if self.hears(subject, (known, definition), items)
+            && let Some(other) = self.drains.dataset_at((&name, definition), delta.window)
+        {
+            (!other.merge(delta, &plan.limits)).then_some("window_gone")
+        } else {
+            Some("definition_other")
+        };
+        note(lost, name, rows, out);
+    }
+
+    fn add_model(
+        &mut self,
+        plan: &Plan,
+        delta: ModelDelta,
+        items: &mut Vec<FindingItem>,
+        out: &mut Outbox,
+    ) {
+        let name = delta.model.clone();
+        let Some(current) = self.models.get_mut(&name) else { return };
+        let (known, definition) = (plan.models[&name].definition, delta.definition);
+        let subject = Subject::Model(name.clone());
+        let n = delta.cells.iter().map(|(_, sums)| sums.n).sum();
+        let lost = if self.ledger.breaks.epochs.precedes(&subject, delta.window) {
+            Some("counted_before")
+        } else if known == definition {
+            (!current.predictions(delta, &plan.limits)).then_some("window_gone")
+        } else if self.hears(subject, (known, definition), items)
+            && let Some(other) = self.drains.model_at((&name, definition), delta.window)
+        {
+            (!other.predictions(delta, &plan.limits)).then_some("window_gone")
+        } else {
+            Some("definition_other")
+        };
+        note(lost, name, n, out);
+    }
+
+    /// Outcomes follow their predictions, also to a definition that drains.
+    fn add_outcomes(&mut self, plan: &Plan, delta: OutcomeDelta, out: &mut Outbox) {
+        let name = delta.model.clone();
+        let Some(current) = self.models.get_mut(&name) else { return };
+        let known = plan.models[&name].definition;
+        let definition = delta.definition.unwrap_or(known);
+        let n = delta.sums.labelled;
+        let subject = Subject::Model(name.clone());
+        let counted = if known == definition {
+            Some(current)
+        } else {
+            self.drains.models.get_mut(&(name.clone(), definition))
+        };
+        let lost = if self.ledger.breaks.epochs.precedes(&subject, delta.window) {
+            Some("counted_before")
+        } else {
+            let taken = counted.is_some_and(|model| model.outcomes(delta));
+            (!taken).then_some("window_gone")
+        };
+        note(lost, name, n, out);
+    }
+
+    /// Hears of another definition than the plan's; gives whether its counts are taken.
+    fn hears(
+        &mut self,
+        subject: Subject,
+        definitions: (u64, u64),
+        items: &mut Vec<FindingItem>,
+    ) -> bool {
+        let now = (self.now_ms, self.plan.hold_max_ms);
+        let (taken, told) = self.strays.hear(subject, definitions, now);
+        items.extend(told);
+        taken
     }
 
     fn header(&mut self, header: &Header) -> Vec<FindingItem> {
@@ -198,11 +284,10 @@ impl Assess {
         };
         let mut items: Vec<FindingItem> =
             breaches.into_iter().map(FindingItem::Integrity).collect();
-        let gone = self.strays.let_go(self.now_ms, self.plan.hold_max_ms);
-        if !gone.is_empty() {
+        if !self.strays.is_empty() {
             self.dirty.insert(Key::Strays);
+            items.extend(self.strays.let_go(self.now_ms, self.plan.hold_max_ms));
         }
-        items.extend(gone);
         items
     }
 
@@ -227,21 +312,25 @@ impl Assess {
         let Some(config) = plan.datasets.get(name) else {
             return;
         };
+        let mut items = self.drain_dataset((name, config), out);
         let patience = self.patience(config.lateness_ms);
+        let watermark = self.ledger.watermark(&config.topic, self.now_ms, patience);
+        let subject = Subject::Dataset(name.to_owned());
+        self.identify(&subject, &mut items);
+        batch.items.append(&mut items);
         let Some(dataset) = self.datasets.get_mut(name) else {
             return;
         };
-        let watermark = self.ledger.watermark(&config.topic, self.now_ms, patience);
         let (Some(watermark), Some(newest)) = (watermark, self.ledger.newest(&config.topic)) else {
             return;
         };
         let keyed = plan.values.key.is_some();
         let moment = dataset::Moment { plan: config, keyed, watermark, newest };
-        let subject = Subject::Dataset(name.to_owned());
-        let mut items = Vec::new();
         let had_layout = dataset.has_layout();
         while let Some(start) = dataset.due(&moment) {
-            items.extend(dataset.close(start, &moment, out));
+            let span = (start, config.window.end_of(start));
+            let beside = self.drains.beside_dataset(name, span);
+            items.extend(dataset.close(start, &moment, beside, out));
         }
         let frontier = dataset.frontier(&moment);
         batch.closed.extend(frontier.map(|frontier| (subject.clone(), frontier)));
@@ -265,7 +354,11 @@ impl Assess {
         let Some(config) = plan.models.get(name) else {
             return;
         };
+        let mut items = self.drain_model((name, config), out);
         let patience = self.patience(config.lateness_ms);
+        let subject = Subject::Model(name.to_owned());
+        self.identify(&subject, &mut items);
+        batch.items.append(&mut items);
         let Some(model) = self.models.get_mut(name) else {
             return;
         };
@@ -278,10 +371,9 @@ impl Assess {
         watermark.gap = watermark.gap.max(outcomes);
         let join_clock = self.ledger.join_clock(name);
         let moment = model::Moment { plan: config, watermark, join_clock };
-        let subject = Subject::Model(name.to_owned());
-        let mut items = Vec::new();
         while let Some(start) = model.due(&moment) {
-            items.extend(model.close(start, &moment, out));
+            let is_split = self.drains.share_model(name, (start, config.window.end_of(start)));
+            items.extend(model.close(start, &moment, is_split, out));
         }
         items.extend(model.mature(&moment));
         if let Some(frontier) = model.frontier(&moment) {
@@ -300,16 +392,20 @@ impl Assess {
         if self.ledger.gaps != Gaps::default() {
             self.dirty.insert(Key::Gaps);
         }
-        if self.strays != Strays::default() {
+        if !self.strays.is_empty() {
             self.dirty.insert(Key::Strays);
         }
-        for (name, dataset) in &mut self.datasets {
-            let definition = self.plan.datasets[name].definition;
+        let own = self.datasets.iter_mut();
+        let own = own.map(|(name, dataset)| (name, self.plan.datasets[name].definition, dataset));
+        let others = self.drains.datasets.iter_mut();
+        for (name, definition, dataset) in own.chain(others.map(|(k, old)| (&k.0, k.1, old))) {
             let parts = dataset.touched.drain(..);
             self.dirty.extend(parts.map(|part| Key::Dataset(name.clone(), definition, part)));
         }
-        for (name, model) in &mut self.models {
-            let definition = self.plan.models[name].definition;
+        let own = self.models.iter_mut();
+        let own = own.map(|(name, model)| (name, self.plan.models[name].definition, model));
+        let others = self.drains.models.iter_mut();
+        for (name, definition, model) in own.chain(others.map(|(k, old)| (&k.0, k.1, old))) {
             let parts = model.touched.drain(..);
             self.dirty.extend(parts.map(|part| Key::Model(name.clone(), definition, part)));
         }
@@ -339,6 +435,11 @@ impl Assess {
     }
 }
 
+/// Notes rows that went nowhere.
+fn note(lost: Option<&'static str>, subject: String, n: u64, out: &mut Outbox) {
+    out.notes.extend(lost.map(|name| Note::Count { name, subject, n }));
+}
+
 impl Stage for Assess {
     const NAME: &'static str = "assess";
     const RESTART: Restart = Restart::Checkpoint;
@@ -353,7 +454,9 @@ impl Stage for Assess {
                 return;
             }
         };
-        let mut items = self.unjudged(&batch);
+        self.settle();
+        let mut items = self.arrears(out);
+        items.extend(self.unjudged(&batch));
         items.extend(self.merge(&mut batch, out));
         let mut said = FindingBatch { shard: self.partition, items, closed: Vec::new() };
         if let Some(header) = &batch.header {
@@ -376,6 +479,8 @@ impl Stage for Assess {
     fn replayed(&mut self, _metadata: &str) {
         let missing = self.pieces.incomplete();
         assert!(missing.is_none(), "state-assess holds only a part of {missing:?}");
+        self.settle();
+        self.arrears.silent = false;
     }
 
     fn checkpoint(&mut self) -> Vec<StateEntry> {
@@ -383,6 +488,7 @@ impl Stage for Assess {
     }
 
     fn restore(&mut self, key: &[u8], value: &[u8]) -> Result<(), String> {
+        self.arrears.silent = true;
         checkpoint::restore(self, key, value)
     }
 }

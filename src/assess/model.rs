@@ -1,7 +1,8 @@
 //! A model: its windows of cells, how far their outcomes have come in, its rates.
 //!
-//! A window is told when it closes and again as outcomes come in; each telling is a revision of
-//! the whole table. It counts for rates once it is mature.
+//! A window is told when it closes and again as outcomes come in; each telling is a revision of the
+//! whole table. It counts for rates once it is mature. A [`Model`] is what was counted under one
+//! definition.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,6 +14,7 @@ use super::dataset::YOUNG_MS;
 use super::judge::Frame;
 use super::ledger::Watermark;
 use super::outcomes::{self, RateBaseline};
+use super::terms::{ModelTerms, Tenure};
 use super::tests::rates::Count;
 use crate::config::plan::{Absent, Covers, Limits, ModelPlan};
 use crate::event::cell::ModelCellKey;
@@ -40,6 +42,7 @@ type Cells = BTreeMap<ModelCellKey, (PredictionSums, Ages)>;
 pub(super) struct Model {
     pub(super) core: Core,
     pub(super) windows: BTreeMap<EventTime, ModelWindow>,
+    pub(super) tenure: Tenure<ModelTerms>,
     /// Parts changed or dropped since they were last asked for.
     pub(super) touched: Vec<Part>,
 }
@@ -49,25 +52,44 @@ pub(super) struct Model {
 pub(super) struct Core {
     closed_through: Option<EventTime>,
     /// Frontier told last.
-    told_through: Option<EventTime>,
-    windows_closed: u32,
+    pub(super) told_through: Option<EventTime>,
+    pub(super) windows_closed: u32,
+    pub(super) learnt: Learnt,
+}
+
+/// What is held against a window.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Learnt {
     flag_rate: RateBaseline,
     false_positives: RateBaseline,
-    alarms: Alarms,
+    pub(super) alarms: Alarms,
     /// First window of each (dataset, schema version) a prediction was exposed to, and whether
     /// it was there from the start.
-    versions: BTreeMap<(String, String), (EventTime, bool)>,
+    pub(super) versions: BTreeMap<(String, String), (EventTime, bool)>,
+}
+
+impl Learnt {
+    /// Nothing but versions.
+    pub(super) fn knowing(versions: BTreeMap<(String, String), (EventTime, bool)>) -> Learnt {
+        Learnt { versions, ..Learnt::default() }
+    }
 }
 
 impl Core {
+    /// Gives what is held against windows, and from how many of them it was learnt, for another's.
+    pub(super) fn swap_learnt(&mut self, other: &mut Core) {
+        std::mem::swap(&mut self.learnt, &mut other.learnt);
+        std::mem::swap(&mut self.windows_closed, &mut other.windows_closed);
+    }
+
     /// Forgets what was learnt from windows that start at `from` or later; gives the alarms that
     /// end by that.
     pub(super) fn rewind(&mut self, from: EventTime) -> Vec<Alarm> {
         self.closed_through = self.closed_through.map(|through| through.min(from));
         self.told_through = self.told_through.map(|through| through.min(from));
-        self.flag_rate.rewind(from);
-        self.false_positives.rewind(from);
-        self.alarms.rewind(from)
+        self.learnt.flag_rate.rewind(from);
+        self.learnt.false_positives.rewind(from);
+        self.learnt.alarms.rewind(from)
     }
 }
 
@@ -77,14 +99,19 @@ pub(super) struct ModelWindow {
     cells: Cells,
     evicted_from: Option<u64>,
     /// How far it has been told; `None` while open.
-    told: Option<Maturity>,
+    pub(super) told: Option<Maturity>,
     /// The next age of outcomes to count; those before it are in, whatever is read.
     next_age: u8,
     revision: u32,
-    complete: bool,
+    pub(super) complete: bool,
 }
 
 impl ModelWindow {
+    /// Predictions in it.
+    pub(super) fn n(&self) -> u64 {
+        self.cells.values().map(|(sums, _)| sums.n).sum()
+    }
+
     /// The cell of a key, or the one for those beyond the limit.
     fn cell(&mut self, key: ModelCellKey) -> &mut (PredictionSums, Ages) {
         let evicted = self.evicted_from.is_some_and(|from| key.admission_rank() >= from);
@@ -190,14 +217,6 @@ impl Model {
         true
     }
 
-    /// Outcomes were given up: any window that waits for some may lack them.
-    pub(super) fn lacks_outcomes(&mut self) {
-        for (start, window) in &mut self.windows {
-            window.complete = false;
-            self.touched.push(Part::Window(*start));
-        }
-    }
-
     fn window(&mut self, start: EventTime) -> Option<&mut ModelWindow> {
         let gone = self.core.closed_through.is_some_and(|through| start < through)
             && !self.windows.contains_key(&start);
@@ -205,6 +224,9 @@ impl Model {
             return None;
         }
         self.touched.push(Part::Window(start));
+        if self.tenure.meet(start) {
+            self.touched.push(Part::Tenure);
+        }
         Some(self.windows.entry(start).or_default())
     }
 
@@ -215,11 +237,13 @@ impl Model {
         (end.plus_ms(moment.plan.lateness_ms) <= moment.watermark.time).then_some(*start)
     }
 
-    /// Closes a window: tells its table and judges the flag rate.
+    /// Closes a window: tells its table and judges the flag rate, unless it `is_split`: a part of
+    /// its predictions was counted under another definition.
     pub(super) fn close(
         &mut self,
         start: EventTime,
         moment: &Moment<'_>,
+        is_split: bool,
         out: &mut Outbox,
     ) -> Vec<FindingItem> {
         let Some(window) = self.windows.get_mut(&start) else {
@@ -228,13 +252,18 @@ impl Model {
         window.told = Some(Maturity::Closed);
         self.touched.extend([Part::Core, Part::Window(start)]);
         window.complete = moment.watermark.completes(start);
-        let n = window.cells.values().map(|(sums, _)| sums.n).sum();
+        let n = window.n();
         let subject = Subject::Model(moment.plan.name.clone()).to_string();
         let end = moment.plan.window.end_of(start);
-        out.notes.push(Note::WindowClosed { subject, end_ms: end.0, rows: n });
         self.core.closed_through = Some(end);
         self.core.windows_closed += 1;
-        self.note_versions(start);
+        self.note_versions(start, is_split);
+        if is_split {
+            self.windows.remove(&start);
+            out.notes.push(Note::Count { name: "window_split", subject, n });
+            return Vec::new();
+        }
+        out.notes.push(Note::WindowClosed { subject, end_ms: end.0, rows: n });
         let mut items = vec![self.table(start, moment)];
         items.extend(self.judge(SeriesKind::FlagRate, start, moment));
         if moment.plan.outcomes.is_none() {
@@ -303,19 +332,20 @@ impl Model {
         let mut findings: Vec<Finding> = self.contrasts(&frame, kind);
         let total = window.count(kind, |_| true);
         let baseline = match kind {
-            SeriesKind::FlagRate => &mut self.core.flag_rate,
-            _ => &mut self.core.false_positives,
+            SeriesKind::FlagRate => &mut self.core.learnt.flag_rate,
+            _ => &mut self.core.learnt.false_positives,
         };
         findings.extend(baseline.take(&frame, kind, total));
-        self.core.alarms.settle(findings, start, |series| series.kind == kind)
+        self.core.learnt.alarms.settle(findings, start, |series| series.kind == kind)
     }
 
     fn contrasts(&self, frame: &Frame<'_>, kind: SeriesKind) -> Vec<Finding> {
         let window = &self.windows[&frame.start];
         let mut findings = Vec::new();
-        for ((dataset, version), (first_seen, original)) in &self.core.versions {
+        for ((dataset, version), (first_seen, original)) in &self.core.learnt.versions {
             let name = format!("{dataset} {version}");
-            let open = self.core.alarms.open().any(|s| s.schema_version.as_ref() == Some(&name));
+            let open =
+                self.core.learnt.alarms.open().any(|s| s.schema_version.as_ref() == Some(&name));
             if *original || !(open || frame.start.since_ms(*first_seen) < YOUNG_MS) {
                 continue;
             }
@@ -340,12 +370,14 @@ impl Model {
         findings
     }
 
-    fn note_versions(&mut self, start: EventTime) {
-        let original = self.core.windows_closed <= 1;
+    /// Enters versions met in the window. Those of the first are original, also where two
+    /// definitions counted parts of it.
+    fn note_versions(&mut self, start: EventTime, is_split: bool) {
+        let original = self.core.windows_closed <= 1 + u32::from(is_split);
         for key in self.windows[&start].cells.keys() {
             for origin in &key.exposure {
                 let version = (origin.dataset.clone(), origin.schema_version.clone());
-                self.core.versions.entry(version).or_insert((start, original));
+                self.core.learnt.versions.entry(version).or_insert((start, original));
             }
         }
     }
@@ -410,7 +442,7 @@ fn frame<'a>(start: EventTime, moment: &Moment<'_>, window: &ModelWindow) -> Fra
         layout: None,
         definition: moment.plan.definition,
         fields: None,
-        rows: window.cells.values().map(|(sums, _)| sums.n).sum(),
+        rows: window.n(),
     }
 }
 

@@ -9,6 +9,7 @@
 use super::Assess;
 use super::checkpoint::Part;
 use super::dataset::Dataset;
+use super::drain::Drains;
 use super::model::Model;
 use crate::event::epoch::Rewound;
 use crate::event::finding::{Alarm, FindingItem, Restarted, Subject};
@@ -37,6 +38,7 @@ impl Assess {
                 alarms.into_iter().map(|alarm| FindingItem::Alarm(Box::new(alarm))).collect();
             self.identify(subject, &mut items);
             ended.extend(items);
+            self.drains.rewind(subject, *from);
             self.ledger.breaks.epochs.enter(rewound.epoch, subject.clone(), *from);
             mine.push((subject.clone(), *from));
         }
@@ -60,10 +62,12 @@ impl Assess {
     }
 
     fn give_up_outcomes(&mut self, topic: &str) {
-        for (name, model) in &mut self.models {
+        let own = self.models.iter_mut();
+        let others = self.drains.models.iter_mut().map(|((name, _), model)| (name, model));
+        for (name, model) in own.chain(others) {
             let outcomes = self.plan.models.get(name).and_then(|plan| plan.outcomes.as_ref());
             if outcomes.is_some_and(|outcomes| outcomes.topic == topic) {
-                model.lacks_outcomes();
+                model.lack_outcomes();
             }
         }
     }
@@ -79,11 +83,27 @@ impl Assess {
     }
 }
 
+impl Drains {
+    /// Counts after the boundary come again, under the plan's definition.
+    fn rewind(&mut self, subject: &Subject, from: EventTime) {
+        match subject {
+            Subject::Dataset(name) => {
+                let old = self.datasets.iter_mut().filter(|((of, _), _)| of == name);
+                old.for_each(|(_, old)| drop(old.rewind(from)));
+            }
+            Subject::Model(name) => {
+                let old = self.models.iter_mut().filter(|((of, _), _)| of == name);
+                old.for_each(|(_, old)| drop(old.rewind(from)));
+            }
+        }
+    }
+}
+
 impl Dataset {
     fn rewind(&mut self, from: EventTime) -> Vec<Alarm> {
         let gone = self.windows.split_off(&from);
         self.touched.extend(gone.into_keys().map(Part::Window));
-        self.touched.push(Part::Core);
+        self.touched.extend([Part::Core, Part::Kept]);
         self.core.rewind(from)
     }
 }

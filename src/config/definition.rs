@@ -42,12 +42,7 @@ pub(crate) fn of_dataset(plan: &DatasetPlan, values: &ValuesPlan) -> u64 {
     for (path, field) in fields {
         text.field(path, field, selection == "only");
     }
-    if let Some(key) = &values.key {
-        text.line("values.key", format!("{:016x}", key.id()));
-    }
-    if values.drop_tags != ValuesPlan::default().drop_tags {
-        text.line("values.drop_tags", values.drop_tags.clone());
-    }
+    text.values(values);
     text.hash()
 }
 
@@ -55,6 +50,38 @@ pub(crate) fn of_dataset(plan: &DatasetPlan, values: &ValuesPlan) -> u64 {
 pub(crate) fn of_model(plan: &ModelPlan) -> u64 {
     let mut text = Canonical::new("model/1");
     text.window(plan.window.ms(), plan.lateness_ms, plan.bounds);
+    text.predictions(&plan.predictions);
+    if let Some(outcomes) = &plan.outcomes {
+        text.outcomes(outcomes);
+    }
+    text.hash()
+}
+
+/// Of which records a dataset counts which texts: all that a field's counts depend on beside what
+/// is configured of the field.
+pub(crate) fn of_records(plan: &DatasetPlan, values: &ValuesPlan) -> u64 {
+    let mut text = Canonical::new("records/1");
+    text.line("topic", &*plan.topic);
+    text.line("quarantine_breaches", plan.quarantine_breaches);
+    text.values(values);
+    text.hash()
+}
+
+/// What is configured of a field.
+pub(crate) fn of_field(plan: &FieldPlan) -> u64 {
+    let mut text = Canonical::new("field/1");
+    text.field("", plan, true);
+    text.hash()
+}
+
+/// What is configured of a field of which nothing is said.
+pub(crate) fn of_plain_field() -> u64 {
+    of_field(&FieldPlan::default())
+}
+
+/// What a model's rates are shares of: its predictions, decisions and outcomes.
+pub(crate) fn of_rates(plan: &ModelPlan) -> u64 {
+    let mut text = Canonical::new("rates/1");
     text.predictions(&plan.predictions);
     if let Some(outcomes) = &plan.outcomes {
         text.outcomes(outcomes);
@@ -112,6 +139,15 @@ impl Canonical {
         self.line("lateness_ms", lateness_ms);
         self.line("past_ms", bounds.past_ms);
         self.line("future_ms", bounds.future_ms);
+    }
+
+    fn values(&mut self, values: &ValuesPlan) {
+        if let Some(key) = &values.key {
+            self.line("values.key", format!("{:016x}", key.id()));
+        }
+        if values.drop_tags != ValuesPlan::default().drop_tags {
+            self.line("values.drop_tags", values.drop_tags.clone());
+        }
     }
 
     /// A field about which nothing is said counts only where it selects.

@@ -5,6 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
 use super::values::ValuesPlan;
 use crate::event::path;
 use crate::event::time::WindowSize;
@@ -294,7 +296,7 @@ pub struct OutcomePlan {
 }
 
 /// Which predictions get outcomes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Covers {
     /// All.
     All,
@@ -303,7 +305,7 @@ pub enum Covers {
 }
 
 /// What a missing outcome means once the horizon has passed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Absent {
     /// The prediction was a negative.
     NegativeAfterHorizon,

@@ -82,6 +82,12 @@ impl Epochs {
         self.boundaries.get(subject)?.last().map(|(_, from)| *from)
     }
 
+    /// Whether a window of a subject was counted before the newest epoch and takes nothing more.
+    #[must_use]
+    pub fn precedes(&self, subject: &Subject, window: EventTime) -> bool {
+        self.boundary(subject).is_some_and(|from| window < from)
+    }
+
     /// The epoch a window of a subject was counted in.
     #[must_use]
     pub fn of(&self, subject: &Subject, window: EventTime) -> u64 {

@@ -140,6 +140,8 @@ table! {
         "Records refused as past or future whose time would be plausible in another unit.";
     DefinitionOther: Counter "definition_other_total", "rows", ["subject"],
         "Rows counted under another definition of a subject and passed over.";
+    WindowSplit: Counter "window_split_total", "rows", ["subject"],
+        "Rows of windows left out because two definitions had counted parts of them.";
     WindowGone: Counter "window_gone_total", "rows", ["subject"],
         "Rows for windows whose state is no longer kept.";
     IntegrityBreach: Counter "integrity_breach_total", "records", ["subject"],

@@ -105,6 +105,8 @@ pub struct Row {
 pub struct Source {
     pub change: Change,
     pub plan: Arc<Plan>,
+    /// Another configuration by which the same counts.
+    pub plan_after: Arc<Plan>,
     pub rows: Vec<Row>,
     /// Partitions of the topics at the start.
     pub partitions: BTreeMap<&'static str, i32>,
@@ -257,7 +259,9 @@ impl Source {
         let mut drafts = maker.drafts;
         drafts.sort_by_key(|draft| draft.append_ms);
         let rows = place(drafts, &partitions, grows, idle);
-        Source { change, plan: plan(absent), rows, partitions, grows }
+        let plan = plan(absent);
+        let plan_after = redefined(&plan);
+        Source { change, plan, plan_after, rows, partitions, grows }
     }
 
     /// When the last record is appended.
@@ -333,6 +337,20 @@ fn written(fact: &Fact, key: &str, time: i64) -> (Option<String>, Vec<(&'static 
         Fact::Garbage => (Some("{\"at\": ".into()), Vec::new()),
         Fact::Tombstone => (None, Vec::new()),
     }
+}
+
+/// A plan that bounds times a little wider: its definitions are others.
+fn redefined(plan: &Plan) -> Arc<Plan> {
+    let mut plan = plan.clone();
+    for dataset in plan.datasets.values_mut() {
+        (dataset.bounds.future_ms, dataset.definition) =
+            (dataset.bounds.future_ms + 1, !dataset.definition);
+    }
+    for model in plan.models.values_mut() {
+        (model.bounds.future_ms, model.definition) =
+            (model.bounds.future_ms + 1, !model.definition);
+    }
+    Arc::new(plan)
 }
 
 fn plan(absent: Absent) -> Arc<Plan> {

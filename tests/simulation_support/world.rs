@@ -138,6 +138,8 @@ struct Slot {
     sick_until_ms: i64,
     /// It has left for good.
     gone: bool,
+    /// It has the new configuration.
+    knows: bool,
 }
 
 /// How often things go wrong: one in so many turns; 0 is never.
@@ -159,6 +161,7 @@ pub struct Counts {
     pub sick: u64,
     pub joined: u64,
     pub left: u64,
+    pub reconfigured: u64,
     pub turns: u64,
 }
 
@@ -176,7 +179,10 @@ pub struct World<'a> {
     pub broker: Broker,
     pub counts: Counts,
     sources: Sources<'a>,
-    plan: Arc<Plan>,
+    /// The configuration, and the one that follows.
+    plans: [Arc<Plan>; 2],
+    /// When the second begins to go round.
+    changes_at_ms: Option<i64>,
     slots: Vec<Slot>,
     random: Random,
     faults: Faults,
@@ -188,7 +194,13 @@ pub struct World<'a> {
 
 impl<'a> World<'a> {
     /// A world that has not begun. `seeded` is what topics hold beforehand.
-    pub fn new(source: &'a Source, seeded: &[Given], seed: u64, mutation: Mutation) -> World<'a> {
+    /// With `changes` its configuration is replaced while it runs, one process after the other.
+    pub fn new(
+        source: &'a Source,
+        seeded: &[Given],
+        seed: u64,
+        (mutation, changes): (Mutation, bool),
+    ) -> World<'a> {
         let mut random = Random::new(seed);
         let mut pick = |choices: [u64; 4]| choices[(random.bits() % 4) as usize];
         let faults = Faults {
@@ -211,11 +223,14 @@ impl<'a> World<'a> {
         broker.group("decide").learn(vec![("findings", 1)], START);
         let late = (random.bits() % 5_000) as i64;
         let grown_at_ms = source.grows.map(|(_, at_ms)| at_ms + late);
+        let span = (source.last_append_ms() - START).unsigned_abs();
+        let changes_at_ms = changes.then(|| START + (random.bits() % span) as i64);
         let mut world = World {
             broker,
             counts: Counts::default(),
             sources,
-            plan: Arc::clone(&source.plan),
+            plans: [Arc::clone(&source.plan), Arc::clone(&source.plan_after)],
+            changes_at_ms,
             slots: Vec::new(),
             random,
             faults,
@@ -284,6 +299,7 @@ impl<'a> World<'a> {
             unaware: false,
             sick_until_ms: until_ms,
             gone: false,
+            knows: false,
         });
     }
 
@@ -320,6 +336,10 @@ impl<'a> World<'a> {
         if self.slots[index].gone || self.slots[index].until_ms > now_ms {
             return;
         }
+        if self.is_behind(index) && self.random.one_in(8) {
+            self.reconfigure(index);
+            return;
+        }
         if self.one_in(self.faults.scale) {
             self.scale(index);
             return;
@@ -353,6 +373,21 @@ impl<'a> World<'a> {
         }
     }
 
+    /// Whether a slot still has the configuration that is being replaced.
+    fn is_behind(&self, index: usize) -> bool {
+        let slot = &self.slots[index];
+        let changes = self.changes_at_ms.is_some_and(|at_ms| at_ms <= self.sources.now_ms);
+        changes && !slot.knows && !slot.gone
+    }
+
+    /// Ends a process; the next one in its slot has the new configuration.
+    fn reconfigure(&mut self, index: usize) {
+        self.counts.reconfigured += 1;
+        let slot = &mut self.slots[index];
+        (slot.process, slot.knows) = (None, true);
+        self.note(index, "is reconfigured", None);
+    }
+
     fn scale(&mut self, index: usize) {
         let role = self.slots[index].role;
         let alive = self.slots.iter().filter(|slot| slot.role == role && !slot.gone).count();
@@ -374,7 +409,8 @@ impl<'a> World<'a> {
         let unaware = std::mem::take(&mut slot.unaware);
         let starts = slot.process.is_none();
         let process = slot.process.get_or_insert_with(|| {
-            Process::start(slot.role, &self.plan, &slot.name, &mut self.broker)
+            let plan = &self.plans[usize::from(slot.knows)];
+            Process::start(slot.role, plan, &slot.name, &mut self.broker)
         });
         let mut context = Context {
             broker: &mut self.broker,
@@ -396,6 +432,9 @@ impl<'a> World<'a> {
     fn calm_turn(&mut self, index: usize, even_empty: bool) -> bool {
         if self.slots[index].gone {
             return false;
+        }
+        if self.is_behind(index) {
+            self.reconfigure(index);
         }
         let (turn, _) = self.turn(index, Fate::Fine, true, even_empty);
         turn != Turn::Idle

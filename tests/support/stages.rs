@@ -194,6 +194,17 @@ impl Stages {
         self.said.events.extend(said.events);
     }
 
+    /// Everything starts anew with another configuration, by which the same counts.
+    pub fn redefine(&mut self) {
+        let mut plan = (*self.plan).clone();
+        let orders = plan.datasets.get_mut("orders").expect("the dataset");
+        (orders.lateness_ms, orders.definition) = (orders.lateness_ms - 1, DEFINITION + 1);
+        let fraud = plan.models.get_mut("fraud").expect("the model");
+        (fraud.lateness_ms, fraud.definition) = (fraud.lateness_ms - 1, DEFINITION + 1);
+        self.plan = Arc::new(plan);
+        self.crash();
+    }
+
     pub fn crash(&mut self) {
         fn save(entries: Vec<(Vec<u8>, Option<Vec<u8>>)>, state: &mut BTreeMap<Vec<u8>, Vec<u8>>) {
             for (key, value) in entries {
@@ -213,6 +224,7 @@ impl Stages {
             for (key, value) in state {
                 stage.restore(key, value).expect("own entries");
             }
+            stage.replayed("");
             assess.push(stage);
         }
         self.assess = assess;

@@ -54,6 +54,8 @@ pub struct Bank {
     pub read_later_ms: i64,
     /// After the last window nothing comes for 30 days but the outcomes that were on their way.
     pub falls_silent: bool,
+    /// First window that is counted under another configuration, by which the same counts.
+    pub redefined: Option<i64>,
 }
 
 impl Default for Bank {
@@ -71,6 +73,7 @@ impl Default for Bank {
             flagged_only: false,
             read_later_ms: 0,
             falls_silent: false,
+            redefined: None,
         }
     }
 }
@@ -105,6 +108,9 @@ impl Bank {
         let mut stages = Stages::new(self.plan(), self.read_later_ms);
         let mut waiting: Vec<(i64, Vec<OutcomeDelta>)> = Vec::new();
         for window in 0..self.windows {
+            if self.redefined == Some(window) {
+                stages.redefine();
+            }
             if let Some(version) = self.news(window) {
                 self.send(&mut stages, self.schemas(version, window), Some(window));
             }
@@ -130,6 +136,11 @@ impl Bank {
             self.send_outcomes(&mut stages, due, self.windows, now);
         }
         stages.said
+    }
+
+    /// What records of a window are counted under.
+    fn definition(&self, window: i64) -> u64 {
+        DEFINITION + u64::from(self.redefined.is_some_and(|from| window >= from))
     }
 
     fn news(&self, window: i64) -> Option<&'static str> {
@@ -202,13 +213,13 @@ impl Bank {
                     // Outcomes come five hours later, of a horizon of six.
                     age: 23,
                     sums: labels,
-                    definition: None,
+                    definition: Some(self.definition(window)),
                 });
             }
         }
         let dataset = DatasetDelta {
             dataset: "orders".into(),
-            definition: DEFINITION,
+            definition: self.definition(window),
             window: start,
             layout: layout.map(|layout| layout.id),
             evicted_from: None,
@@ -216,14 +227,18 @@ impl Bank {
         };
         let model = ModelDelta {
             model: "fraud".into(),
-            definition: DEFINITION,
+            definition: self.definition(window),
             window: start,
             evicted_from: None,
             cells: models,
         };
         let field = "amount".into();
-        let sample =
-            SampleDelta { dataset: "orders".into(), definition: DEFINITION, field, sample };
+        let sample = SampleDelta {
+            dataset: "orders".into(),
+            definition: self.definition(window),
+            field,
+            sample,
+        };
         let batch = SummaryBatch {
             datasets: vec![dataset],
             models: vec![model],

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::super::baseline::{Baseline, Kept};
 use super::*;
 use crate::config::plan::FieldPlan;
 use crate::sketch::FieldCounters;
@@ -32,7 +33,8 @@ fn null_rise(now: &Total, base: &Total, is_named: bool) -> Option<Finding> {
     };
     let mut baseline = Baseline::default();
     baseline.add(1, (EventTime(0), EventTime(1)), base);
-    let findings = against_baseline(&frame, now, &baseline);
+    let baselines = Baselines { kept: &Kept::default(), learnt: &baseline };
+    let findings = against_baseline(&frame, now, baselines);
     findings.into_iter().find(|finding| finding.series.kind == SeriesKind::NullRise)
 }
 
