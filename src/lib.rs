@@ -123,6 +123,7 @@
 //!     `beyond_the_limit_a_part_of_the_ids_is_kept_and_stays_kept_after_a_crash`,
 //!     `an_oversized_record_is_set_aside_cut`, `cache_is_bounded`,
 //!     `ever_new_producers_are_added_together_in_bounded_memory`,
+//!     `ever_new_versions_are_forgotten_oldest_first_and_those_in_use_never`,
 //!     `records_set_aside_ask_for_a_commit_before_they_fill_memory`,
 //!     `value_too_large_for_a_record_is_written_in_pieces_and_put_together`,
 //!     `a_bomb_of_keys_fields_and_ids_stays_within_the_memory_limit`.

@@ -3,6 +3,8 @@
 //! Windows close in order; a closed one is judged once. What comes for it later is added while
 //! it is kept and judged no more. A [`Dataset`] is what was counted under one definition.
 
+mod versions;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
@@ -37,6 +39,8 @@ const LAYOUT_PATIENCE: u32 = 8;
 const LAYOUT_VALUES_LEAST: usize = 100;
 /// How long a schema version counts as new. *Units*: milliseconds (72 h).
 pub(super) const YOUNG_MS: i64 = 72 * 3_600_000;
+/// Versions remembered; those of windows that are kept are remembered in any case.
+pub(super) const VERSIONS_MAX: usize = 256;
 
 /// Everything known of one dataset.
 #[derive(Debug, Default)]
@@ -300,7 +304,7 @@ impl Dataset {
         let window = &self.windows[&frame.start];
         let mut findings = Vec::new();
         for (version, known) in &self.core.learnt.versions {
-            let young = frame.start.since_ms(known.first_seen) < YOUNG_MS;
+            let young = known.is_young(frame.start);
             let open =
                 self.core.learnt.alarms.open().any(|s| s.schema_version.as_ref() == Some(version));
             if known.original || !(young || open) {
@@ -358,7 +362,7 @@ impl Dataset {
             });
             // The first record met may come from a partition read ahead of the others.
             known.first_seen = known.first_seen.min(start);
-            if known.original || known.reference.is_some() {
+            if !self.core.learnt.wants_reference(&version, start) {
                 continue;
             }
             let producers = self.windows[&start].producers_of(&version);
@@ -368,9 +372,17 @@ impl Dataset {
                     producers.contains(&key.producer.as_str()) && key.schema_version != version
                 }));
             }
-            known.reference = (before.rows >= CONTRAST_ROWS).then_some(before);
+            if let Some(known) = self.core.learnt.versions.get_mut(&version)
+                && before.rows >= CONTRAST_ROWS
+            {
+                known.reference = Some(before);
+            }
         }
         self.core.learnt.main_version = main;
+        let kept = self.windows.values();
+        let live = kept.flat_map(|window| window.rows_by_version().into_keys().map(str::to_owned));
+        let live: BTreeSet<String> = live.collect();
+        self.core.learnt.forget_versions(start, &live);
     }
 
     /// Reads the layout once the sample is large enough.

@@ -4,6 +4,8 @@
 //! whole table. It counts for rates once it is mature. A [`Model`] is what was counted under one
 //! definition.
 
+mod versions;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
@@ -380,6 +382,7 @@ impl Model {
                 self.core.learnt.versions.entry(version).or_insert((start, original));
             }
         }
+        self.forget_versions();
     }
 
     fn table(&self, start: EventTime, moment: &Moment<'_>) -> FindingItem {
