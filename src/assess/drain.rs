@@ -310,7 +310,9 @@ impl Assess {
             match newest.filter(|other| other.tenure.turn > dataset.tenure.turn) {
                 Some(before) => {
                     let mut items = ended(dataset.succeed(before, terms, self.now_ms));
-                    self.arrears.layouts.extend(dataset.has_layout().then(|| name.clone()));
+                    // Also without a layout: how far windows are closed may have been said under
+                    // another definition last, and whoever counts under this one waits for it.
+                    self.arrears.layouts.insert(name.clone());
                     self.identify(&Subject::Dataset(name.clone()), &mut items);
                     self.arrears.items.extend(items);
                 }
