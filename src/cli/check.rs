@@ -224,11 +224,12 @@ fn write_fields(out: &mut String, dataset: &DatasetPlan) -> fmt::Result {
 
 /// Whether the values of a field are told in the names or times of cells.
 fn names_cells(dataset: &DatasetPlan, path: &str) -> bool {
-    let time = match &dataset.event_time {
-        TimeSource::At(place) => Some(place),
-        TimeSource::Record => None,
-    };
-    let places = time.into_iter().chain(&dataset.producer).chain(&dataset.schema_version);
+    let places = dataset
+        .event_time
+        .place()
+        .into_iter()
+        .chain(&dataset.producer)
+        .chain(&dataset.schema_version);
     places.into_iter().any(|place| matches!(place, Locator::Field(known) if known == path))
 }
 

@@ -130,6 +130,17 @@ pub enum TimeSource {
     At(Locator),
 }
 
+impl TimeSource {
+    /// The place that is read, where it is one.
+    #[must_use]
+    pub fn place(&self) -> Option<&Locator> {
+        match self {
+            TimeSource::Record => None,
+            TimeSource::At(place) => Some(place),
+        }
+    }
+}
+
 /// A place in a record.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Locator {
@@ -272,6 +283,13 @@ pub struct ExposurePlan {
     pub schema: Vec<Locator>,
     /// Producer.
     pub producer: Vec<Locator>,
+}
+
+impl ExposurePlan {
+    /// All places it names.
+    pub fn places(&self) -> impl Iterator<Item = &Locator> {
+        self.schema.iter().chain(&self.producer)
+    }
 }
 
 /// How outcomes are read.

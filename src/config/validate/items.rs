@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use super::Checks;
 use crate::config::plan::{
-    DatasetPlan, Decision, FieldSelection, Locator, ModelPlan, OutcomePlan, PredictionPlan,
-    TimeSource,
+    DatasetPlan, Decision, ExposurePlan, FieldSelection, Locator, ModelPlan, OutcomePlan,
+    PredictionPlan,
 };
 use crate::event::path;
 
@@ -21,8 +21,7 @@ pub(super) fn entries_named(
     for dataset in datasets.values() {
         let (FieldSelection::All(named) | FieldSelection::Only(named)) = &dataset.fields;
         let fields = named.keys().map(String::as_str);
-        let places = places(dataset, models);
-        let places = places.iter().filter_map(|place| match place {
+        let places = places(dataset, models).into_iter().filter_map(|place| match place {
             Locator::Field(path) => Some(path.as_str()),
             Locator::Header(_) => None,
         });
@@ -54,11 +53,14 @@ fn map_of(field: &str) -> Option<&str> {
 }
 
 /// Places that anything reads in records of a dataset's topic.
-fn places(dataset: &DatasetPlan, models: &BTreeMap<String, ModelPlan>) -> Vec<Locator> {
+fn places<'p>(
+    dataset: &'p DatasetPlan,
+    models: &'p BTreeMap<String, ModelPlan>,
+) -> Vec<&'p Locator> {
     let mut places = Vec::new();
-    places.extend(time(&dataset.event_time));
-    places.extend(dataset.producer.clone());
-    places.extend(dataset.schema_version.clone());
+    places.extend(dataset.event_time.place());
+    places.extend(&dataset.producer);
+    places.extend(&dataset.schema_version);
     for model in models.values() {
         if model.predictions.topic == dataset.topic {
             of_predictions(&model.predictions, &mut places);
@@ -66,31 +68,22 @@ fn places(dataset: &DatasetPlan, models: &BTreeMap<String, ModelPlan>) -> Vec<Lo
         if let Some(OutcomePlan { topic, id, label, time: at, .. }) = &model.outcomes
             && *topic == dataset.topic
         {
-            places.extend([id.clone(), label.clone()]);
-            places.extend(time(at));
+            places.extend([id, label]);
+            places.extend(at.place());
         }
     }
     places
 }
 
-fn of_predictions(plan: &PredictionPlan, places: &mut Vec<Locator>) {
-    places.push(plan.id.clone());
-    places.extend(plan.score.clone());
-    places.extend(plan.version.clone());
-    places.extend(time(&plan.time));
+fn of_predictions<'p>(plan: &'p PredictionPlan, places: &mut Vec<&'p Locator>) {
+    places.push(&plan.id);
+    places.extend(&plan.score);
+    places.extend(&plan.version);
+    places.extend(plan.time.place());
     if let Decision::OneOf(place, _) = &plan.decision {
-        places.push(place.clone());
+        places.push(place);
     }
-    for exposure in plan.exposure.values() {
-        places.extend(exposure.schema.iter().chain(&exposure.producer).cloned());
-    }
-}
-
-fn time(source: &TimeSource) -> Option<Locator> {
-    match source {
-        TimeSource::At(place) => Some(place.clone()),
-        TimeSource::Record => None,
-    }
+    places.extend(plan.exposure.values().flat_map(ExposurePlan::places));
 }
 
 #[cfg(test)]

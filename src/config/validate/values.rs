@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Checks;
-use crate::config::plan::{DatasetPlan, Locator, ModelPlan, TimeSource, ValuePolicy};
+use crate::config::plan::{DatasetPlan, ExposurePlan, Locator, ModelPlan, ValuePolicy};
 use crate::config::values::{KEY_CHARACTERS_LEAST, Keeps, ValuesKey, ValuesPlan};
 use crate::config::written::{Field, KeepsAsWritten, Kind, Remember};
 
@@ -74,20 +74,15 @@ pub(super) fn told_as_they_are(
     models: &BTreeMap<String, ModelPlan>,
 ) {
     for dataset in datasets.values() {
-        let time = match &dataset.event_time {
-            TimeSource::At(place) => Some(place),
-            TimeSource::Record => None,
-        };
-        let own = [("event time", time), ("producer", dataset.producer.as_ref())];
+        let own =
+            [("event time", dataset.event_time.place()), ("producer", dataset.producer.as_ref())];
         for (what, place) in own.into_iter().chain([("version", dataset.schema_version.as_ref())]) {
             told(checks, dataset, what, place);
         }
         for model in models.values().filter(|m| m.predictions.topic == dataset.topic) {
             let plan = &model.predictions;
             told(checks, dataset, "version of a model", plan.version.as_ref());
-            for place in
-                plan.exposure.values().flat_map(|one| one.schema.iter().chain(&one.producer))
-            {
+            for place in plan.exposure.values().flat_map(ExposurePlan::places) {
                 told(checks, dataset, "exposure of a model", Some(place));
             }
         }
