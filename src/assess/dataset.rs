@@ -39,8 +39,6 @@ const LAYOUT_PATIENCE: u32 = 8;
 const LAYOUT_VALUES_LEAST: usize = 100;
 /// How long a schema version counts as new. *Units*: milliseconds (72 h).
 pub(super) const YOUNG_MS: i64 = 72 * 3_600_000;
-/// Versions remembered; those of windows that are kept are remembered in any case.
-pub(super) const VERSIONS_MAX: usize = 256;
 
 /// Everything known of one dataset.
 #[derive(Debug, Default)]
@@ -381,8 +379,7 @@ impl Dataset {
         self.core.learnt.main_version = main;
         let kept = self.windows.values();
         let live = kept.flat_map(|window| window.rows_by_version().into_keys().map(str::to_owned));
-        let live: BTreeSet<String> = live.collect();
-        self.core.learnt.forget_versions(start, &live);
+        self.core.learnt.forget_versions(start, || live.collect());
     }
 
     /// Reads the layout once the sample is large enough.

@@ -17,11 +17,11 @@ use super::checkpoint::{Key, Part};
 use super::dataset::{self, Dataset};
 use super::ledger::{Patience, Watermark};
 use super::model::{self, Model};
-use super::terms::{DatasetTerms, ModelTerms};
+use super::terms::{DatasetTerms, ModelTerms, Tenure, Terms};
 use crate::config::plan::{DatasetPlan, ModelPlan, Plan};
 use crate::event::finding::{Alarm, FindingItem, Subject};
 use crate::event::route::{Note, Outbox};
-use crate::event::time::EventTime;
+use crate::event::time::{EventTime, WindowSize};
 
 /// Definitions of a subject that are kept beside the plan's.
 const OTHERS_MAX: usize = 2;
@@ -51,8 +51,7 @@ impl Drains {
         window: EventTime,
     ) -> Option<&mut Dataset> {
         let place = room(&mut self.datasets, (name, definition))?;
-        let known = place.tenure.terms.is_some() || place.windows.contains_key(&window);
-        (known || place.windows.len() < HELD_WINDOWS).then_some(place)
+        takes(&place.tenure, &place.windows, window).then_some(place)
     }
 
     /// What takes a model's counts for a window, if there is room.
@@ -62,8 +61,7 @@ impl Drains {
         window: EventTime,
     ) -> Option<&mut Model> {
         let place = room(&mut self.models, (name, definition))?;
-        let known = place.tenure.terms.is_some() || place.windows.contains_key(&window);
-        (known || place.windows.len() < HELD_WINDOWS).then_some(place)
+        takes(&place.tenure, &place.windows, window).then_some(place)
     }
 
     /// Versions that were counted under these from start to end; `None` where nothing was.
@@ -95,6 +93,23 @@ fn room<'d, S: Default>(
         return None;
     }
     Some(drains.entry(key).or_default())
+}
+
+/// Whether a definition has room for a window: any, but where nobody knows it only so many.
+fn takes<T, W>(tenure: &Tenure<T>, windows: &BTreeMap<EventTime, W>, window: EventTime) -> bool {
+    tenure.terms.is_some() || windows.contains_key(&window) || windows.len() < HELD_WINDOWS
+}
+
+/// Whether a definition that nobody counts under is still needed: not everyone may know that it was
+/// followed, it has windows open, or one that is open under the plan's has a part in it.
+fn stays<T: Terms>(
+    tenure: &Tenure<T>,
+    is_open: bool,
+    mut current: impl Iterator<Item = EventTime>,
+    (size, now_ms, hold_ms): (WindowSize, i64, i64),
+) -> bool {
+    let shares = |start| tenure.shares((start, size.end_of(start)));
+    tenure.lingers(now_ms, hold_ms) || (tenure.terms.is_some() && (is_open || current.any(shares)))
 }
 
 impl Assess {
@@ -143,18 +158,15 @@ impl Assess {
             let key = (name.to_owned(), definition);
             let Some(mut old) = self.drains.datasets.remove(&key) else { continue };
             let taken = self.strays.takes(&Subject::Dataset(name.to_owned()), definition);
-            let terms = old.tenure.terms.clone();
-            if let Some(terms) = &terms {
-                let was = terms.plan(definition, config);
-                items.extend(self.close_dataset(&mut old, (&was, config), taken, out));
+            let was = old.tenure.terms.as_ref().map(|terms| terms.plan(definition, config));
+            if let Some(was) = &was {
+                items.extend(self.close_dataset(&mut old, (was, config), taken, out));
             }
             let is_open = old.windows.values().any(|window| !window.closed);
-            let lingers = old.tenure.lingers(self.now_ms, self.plan.hold_max_ms);
-            let current = self.datasets.get(name).map(|current| &current.windows);
-            let mut open = current.into_iter().flatten().filter(|(_, window)| !window.closed);
-            let is_open = is_open
-                || open.any(|(start, _)| old.tenure.shares((*start, config.window.end_of(*start))));
-            if taken || lingers || (terms.is_some() && is_open) {
+            let current = self.datasets.get(name).into_iter().flat_map(|current| &current.windows);
+            let current = current.filter(|(_, window)| !window.closed).map(|(start, _)| *start);
+            let until = (config.window, self.now_ms, self.plan.hold_max_ms);
+            if taken || stays(&old.tenure, is_open, current, until) {
                 self.drains.datasets.insert(key, old);
             } else {
                 items.extend(self.forget_dataset(key, old, out));
@@ -204,8 +216,7 @@ impl Assess {
             let key = (name.to_owned(), definition);
             let Some(mut old) = self.drains.models.remove(&key) else { continue };
             let taken = self.strays.takes(&Subject::Model(name.to_owned()), definition);
-            let terms = old.tenure.terms.clone();
-            let was = terms.as_ref().map(|terms| terms.plan(definition, config));
+            let was = old.tenure.terms.as_ref().map(|terms| terms.plan(definition, config));
             if let Some(was) = &was {
                 items.extend(self.close_model(&mut old, (was, config), out));
             }
@@ -214,13 +225,11 @@ impl Assess {
                 Some(_) => old.windows.values().any(|window| window.told.is_none()),
                 None => false,
             };
-            let lingers = old.tenure.lingers(self.now_ms, self.plan.hold_max_ms);
-            let current = self.models.get(name).map(|current| &current.windows);
-            let mut open =
-                current.into_iter().flatten().filter(|(_, window)| window.told.is_none());
-            let is_open = is_open
-                || open.any(|(start, _)| old.tenure.shares((*start, config.window.end_of(*start))));
-            if taken || lingers || (terms.is_some() && is_open) {
+            let current = self.models.get(name).into_iter().flat_map(|current| &current.windows);
+            let current =
+                current.filter(|(_, window)| window.told.is_none()).map(|(start, _)| *start);
+            let until = (config.window, self.now_ms, self.plan.hold_max_ms);
+            if taken || stays(&old.tenure, is_open, current, until) {
                 self.drains.models.insert(key, old);
             } else {
                 items.extend(self.forget_model(key, old, out));
@@ -239,8 +248,9 @@ impl Assess {
         let patience = self.patience(was.lateness_ms);
         let topics = (was.predictions.topic.as_str(), is.predictions.topic.as_str());
         let Some(mut watermark) = self.watermark(topics, patience) else { return items };
-        let is_terms = ModelTerms::of(is);
-        if !old.tenure.terms.as_ref().is_some_and(|terms| terms.labels_as(&is_terms)) {
+        let now = self.models.get(&is.name).and_then(|current| current.tenure.terms.as_ref());
+        let both = old.tenure.terms.as_ref().zip(now);
+        if !both.is_some_and(|(was, is)| was.labels_as(is)) {
             watermark.complete = false;
             old.lack_outcomes();
         }

@@ -29,6 +29,7 @@ mod terms;
 #[cfg(test)]
 mod testing;
 pub mod tests;
+mod versions;
 mod window;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -32,9 +32,7 @@ impl Dataset {
         now_ms: i64,
     ) -> Vec<Alarm> {
         let ended = self.core.learnt.alarms.end();
-        let same = before.tenure.terms.as_ref().is_some_and(|old| terms.counts_as(old));
-        self.begin(before.tenure.turn + 1, terms);
-        before.tenure.end(now_ms);
+        let same = self.tenure.follow(&mut before.tenure, terms, now_ms);
         self.core.told_through = before.core.told_through;
         if same {
             self.core.windows_closed = before.core.windows_closed;
@@ -51,7 +49,7 @@ impl Dataset {
             self.core.layout = None;
             self.core.learnt = self.learnt_of(before);
         }
-        self.touched.extend([Part::Core, Part::Kept]);
+        self.touched.extend([Part::Core, Part::Tenure, Part::Kept]);
         before.touched.extend([Part::Core, Part::Tenure]);
         ended
     }
@@ -81,9 +79,7 @@ impl Dataset {
 
     /// Does something with an older definition by what was learnt since, where it means the same.
     pub(super) fn lend<R>(&mut self, old: &mut Dataset, with: impl FnOnce(&mut Dataset) -> R) -> R {
-        let (mine, theirs) = (&self.tenure.terms, &old.tenure.terms);
-        let same = mine.as_ref().zip(theirs.as_ref()).is_some_and(|(a, b)| a.counts_as(b));
-        if !same {
+        if !self.tenure.counts_as(&old.tenure) {
             return with(old);
         }
         self.touched.push(Part::Core);
@@ -127,9 +123,7 @@ impl Model {
         now_ms: i64,
     ) -> Vec<Alarm> {
         let ended = self.core.learnt.alarms.end();
-        let same = before.tenure.terms.as_ref().is_some_and(|old| terms.counts_as(old));
-        self.begin(before.tenure.turn + 1, terms);
-        before.tenure.end(now_ms);
+        let same = self.tenure.follow(&mut before.tenure, terms, now_ms);
         self.core.windows_closed = before.core.windows_closed;
         self.core.told_through = before.core.told_through;
         self.core.learnt = if same {
@@ -137,16 +131,14 @@ impl Model {
         } else {
             model::Learnt::knowing(before.core.learnt.versions.clone())
         };
-        self.touched.push(Part::Core);
+        self.touched.extend([Part::Core, Part::Tenure]);
         before.touched.extend([Part::Core, Part::Tenure]);
         ended
     }
 
     /// Does something with an older definition by what was learnt since, where it means the same.
     pub(super) fn lend<R>(&mut self, old: &mut Model, with: impl FnOnce(&mut Model) -> R) -> R {
-        let (mine, theirs) = (&self.tenure.terms, &old.tenure.terms);
-        let same = mine.as_ref().zip(theirs.as_ref()).is_some_and(|(a, b)| a.counts_as(b));
-        if !same {
+        if !self.tenure.counts_as(&old.tenure) {
             return with(old);
         }
         self.touched.push(Part::Core);

@@ -68,13 +68,26 @@ impl<T: Terms> Tenure<T> {
     }
 
     /// Another one follows it.
-    pub(super) fn end(&mut self, now_ms: i64) {
+    fn end(&mut self, now_ms: i64) {
         self.followed_ms = Some(now_ms);
     }
 
     /// Whether it was followed a short while ago: not everyone may know of that.
     pub(super) fn lingers(&self, now_ms: i64, hold_ms: i64) -> bool {
         self.followed_ms.is_some_and(|at_ms| now_ms.saturating_sub(at_ms) <= hold_ms)
+    }
+
+    /// Becomes the plan's definition after another; gives whether the same is counted.
+    pub(super) fn follow(&mut self, before: &mut Tenure<T>, terms: T, now_ms: i64) -> bool {
+        self.begin(before.turn + 1, terms);
+        before.end(now_ms);
+        self.counts_as(before)
+    }
+
+    /// Whether the same is counted as under another; not where one of them was never the plan's.
+    pub(super) fn counts_as(&self, other: &Tenure<T>) -> bool {
+        let both = self.terms.as_ref().zip(other.terms.as_ref());
+        both.is_some_and(|(mine, theirs)| mine.counts_as(theirs))
     }
 
     /// Becomes the plan's definition. Windows it was counted in while nobody knew it are of the
@@ -90,6 +103,9 @@ impl<T: Terms> Tenure<T> {
 pub(super) trait Terms {
     /// Length of a window.
     fn window_ms(&self) -> i64;
+
+    /// Whether all that is counted is counted as under `other`.
+    fn counts_as(&self, other: &Self) -> bool;
 }
 
 /// Of a dataset.
@@ -109,6 +125,11 @@ pub(super) struct DatasetTerms {
 impl Terms for DatasetTerms {
     fn window_ms(&self) -> i64 {
         self.window_ms
+    }
+
+    /// Every field.
+    fn counts_as(&self, other: &DatasetTerms) -> bool {
+        (self.records, self.only, &self.fields) == (other.records, other.only, &other.fields)
     }
 }
 
@@ -143,11 +164,6 @@ impl DatasetTerms {
         }
     }
 
-    /// Whether every field is counted as under `other`.
-    pub(super) fn counts_as(&self, other: &DatasetTerms) -> bool {
-        (self.records, self.only, &self.fields) == (other.records, other.only, &other.fields)
-    }
-
     /// Whether a field is counted as under `other`.
     pub(super) fn keeps(&self, other: &DatasetTerms, path: &str) -> bool {
         let of = |terms: &DatasetTerms| match terms.fields.get(path) {
@@ -174,6 +190,11 @@ pub(super) struct ModelTerms {
 impl Terms for ModelTerms {
     fn window_ms(&self) -> i64 {
         self.window_ms
+    }
+
+    /// Rates.
+    fn counts_as(&self, other: &ModelTerms) -> bool {
+        self.rates == other.rates
     }
 }
 
@@ -208,11 +229,6 @@ impl ModelTerms {
             definition,
             ..now.clone()
         }
-    }
-
-    /// Whether rates mean the same as under `other`.
-    pub(super) fn counts_as(&self, other: &ModelTerms) -> bool {
-        self.rates == other.rates
     }
 
     /// Whether labels mean the same as under `other`: its outcomes still come.

@@ -1,6 +1,7 @@
-//! How many schema versions a dataset remembers. Producers may bring ever new ones; what a version
-//! is held against is a set of sums of every field, which is most of what it costs.
+//! What a dataset's schema versions are held against: sums of every field, which is most of what a
+//! version costs, so that few have them.
 
+use super::super::versions::forget_oldest;
 use super::*;
 
 /// Versions that have sums of their own to be held against, as many as observe reads side by side.
@@ -18,8 +19,12 @@ impl Learnt {
     }
 
     /// Forgets what nothing is compared with any more, now that the window that starts at `start`
-    /// is closed; `live` are the versions in windows that are kept.
-    pub(super) fn forget_versions(&mut self, start: EventTime, live: &BTreeSet<String>) {
+    /// is closed; `live` gives the versions in windows that are kept.
+    pub(super) fn forget_versions(
+        &mut self,
+        start: EventTime,
+        live: impl FnOnce() -> BTreeSet<String>,
+    ) {
         let alarms = &self.alarms;
         let is_open = |version: &str| {
             alarms.open().any(|series| series.schema_version.as_deref() == Some(version))
@@ -29,14 +34,9 @@ impl Learnt {
                 known.reference = None;
             }
         }
-        while self.versions.len() > VERSIONS_MAX {
-            let gone = self.versions.iter().filter(|(version, _)| {
-                !live.contains(*version) && self.main_version.as_ref() != Some(version)
-            });
-            let Some((version, _)) = gone.min_by_key(|(_, known)| known.first_seen) else { break };
-            let version = version.clone();
-            self.versions.remove(&version);
-        }
+        let Learnt { versions, main_version, .. } = self;
+        let needed = || live().into_iter().chain(main_version.clone()).collect();
+        forget_oldest(versions, |known| known.first_seen, needed);
     }
 }
 
@@ -49,6 +49,7 @@ impl Version {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::versions::VERSIONS_MAX;
     use super::*;
 
     const HOUR: i64 = 3_600_000;
@@ -61,10 +62,10 @@ mod tests {
     #[test]
     fn ever_new_versions_are_forgotten_oldest_first_and_those_in_use_never() {
         let mut learnt = Learnt { main_version: Some("v0000".into()), ..Learnt::default() };
-        let live = BTreeSet::from(["v0001".to_owned()]);
+        let live = || BTreeSet::from(["v0001".to_owned()]);
         for n in 0..1_000 {
             learnt.versions.insert(format!("v{n:04}"), version(n * HOUR, n == 0));
-            learnt.forget_versions(EventTime(n * HOUR), &live);
+            learnt.forget_versions(EventTime(n * HOUR), live);
         }
 
         assert_eq!(learnt.versions.len(), VERSIONS_MAX);
@@ -83,7 +84,7 @@ mod tests {
         learnt.versions.insert("late".into(), late);
         assert!(!learnt.wants_reference("late", EventTime(20)), "there are enough");
 
-        learnt.forget_versions(EventTime(YOUNG_MS), &BTreeSet::new());
+        learnt.forget_versions(EventTime(YOUNG_MS), BTreeSet::new);
 
         assert!(learnt.versions["v0"].reference.is_none(), "it is not new any more");
         assert!(learnt.versions["v1"].reference.is_some());

@@ -1,35 +1,22 @@
 //! How many schema versions a model remembers of the datasets its predictions were made from.
 
-use super::super::dataset::VERSIONS_MAX;
+use super::super::versions::forget_oldest;
 use super::*;
 
 impl Model {
     /// Forgets the versions met first where there are too many, but none of a window that is kept.
     pub(super) fn forget_versions(&mut self) {
-        let versions = &mut self.core.learnt.versions;
-        if versions.len() <= VERSIONS_MAX {
-            return;
-        }
         let keys = self.windows.values().flat_map(|window| window.cells.keys());
-        let live: BTreeSet<(&str, &str)> = keys
-            .flat_map(|key| &key.exposure)
-            .map(|origin| (origin.dataset.as_str(), origin.schema_version.as_str()))
-            .collect();
-        while versions.len() > VERSIONS_MAX {
-            let gone = versions
-                .iter()
-                .filter(|((of, version), _)| !live.contains(&(of.as_str(), version.as_str())));
-            let Some((version, _)) = gone.min_by_key(|(_, (first_seen, _))| *first_seen) else {
-                break;
-            };
-            let version = version.clone();
-            versions.remove(&version);
-        }
+        let origins = keys.flat_map(|key| &key.exposure);
+        let live = origins.map(|of| (of.dataset.clone(), of.schema_version.clone()));
+        let versions = &mut self.core.learnt.versions;
+        forget_oldest(versions, |(first_seen, _)| *first_seen, || live.collect());
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::versions::VERSIONS_MAX;
     use super::*;
     use crate::event::cell::Origin;
 
