@@ -15,18 +15,17 @@ mod kafka_support;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Condvar, Mutex};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use driftline::event::public::PublicEvent;
 use driftline::event::route::{Outbox, Outgoing, Route};
-use driftline::runtime::{
-    Commit, Input, MockBroker, Report, ReportKind, RunError, Shutdown, Supervisor,
-};
+use driftline::runtime::{Commit, Input, MockBroker, Report, ReportKind, RunError, Supervisor};
 use driftline::stage::{Incoming, Restart, Stage};
-use kafka_support::{Watch, fresh_app, producer, setup, write};
+use kafka_support::faults::{
+    self, BACKGROUND, HALF, PARTITIONS, PATIENCE, REWINDS_MAX, RunningLoop, answer, inputs, try_all,
+};
+use kafka_support::{Watch, fresh_app, setup};
 use rdkafka::types::{RDKafkaApiKey as Ask, RDKafkaRespErr as Answer};
 
 use Answer::*;
@@ -35,17 +34,8 @@ use Commit::{Plain, Transactional};
 use End::{GoesOn, Stops};
 use Moment::{AtStart, Working};
 
-/// What DESIGN gives a fault.
-const PATIENCE: Duration = Duration::from_secs(30);
 /// Clusters at the same time.
 const AT_ONCE: usize = 24;
-const PARTITIONS: i32 = 2;
-/// Inputs per partition before the fault, and after it.
-const HALF: i64 = 50;
-/// A loop that restores more often than this for one fault spins.
-const REWINDS_MAX: usize = 3;
-/// Four heartbeats: time in which a client meets answers to what it asks for unasked.
-const BACKGROUND: Duration = Duration::from_secs(2);
 
 /// When the answers begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +84,10 @@ impl Shared {
         drop(opened.wait_while(open.lock().unwrap(), |open| !*open).unwrap());
     }
 
+    fn taken(&self) -> usize {
+        self.taken.lock().unwrap().len()
+    }
+
     fn open(&self) {
         *self.open.0.lock().unwrap() = true;
         self.open.1.notify_all();
@@ -128,10 +122,7 @@ struct Trial {
     mock: MockBroker,
     app: String,
     shared: Arc<Shared>,
-    shutdown: Shutdown,
-    heard: Receiver<Report>,
-    rewinds: usize,
-    running: JoinHandle<Result<(), RunError>>,
+    work: RunningLoop,
 }
 
 impl Trial {
@@ -152,35 +143,28 @@ impl Trial {
         let encoder = Box::new(|_: &PublicEvent| unreachable!("no events"));
         supervisor.stage(Input::Summaries, encoder, move |p| Echo(p, Arc::clone(&mine)));
         let running = std::thread::spawn(move || supervisor.wait());
-        Trial { mock, app, shared, shutdown, heard, rewinds: 0, running }
+        Trial { mock, app, shared, work: RunningLoop { shutdown, heard, rewinds: 0, running } }
     }
 
     /// Waits until the loop has taken so many inputs of each partition and committed, or ended.
     fn wait_for(&mut self, each: i64) -> bool {
-        let wanted = usize::try_from(each * i64::from(PARTITIONS)).unwrap();
-        let started = Instant::now();
-        while started.elapsed() < PATIENCE && !self.running.is_finished() {
-            let Ok(report) = self.heard.recv_timeout(Duration::from_millis(50)) else { continue };
-            match report.kind {
-                ReportKind::Rewound { .. } => self.rewinds += 1,
-                ReportKind::Committed { .. } if self.taken() >= wanted => return true,
-                _ => {}
-            }
-        }
-        false
+        let (wanted, shared) = (inputs(each), Arc::clone(&self.shared));
+        self.work.wait_for(|report| {
+            matches!(report, ReportKind::Committed { .. }) && shared.taken() >= wanted
+        })
     }
 
     fn taken(&self) -> usize {
-        self.shared.taken.lock().unwrap().len()
+        self.shared.taken()
     }
 
     /// Waits until the loop ends by itself.
     fn wait_for_end(&self) -> bool {
         let started = Instant::now();
-        while started.elapsed() < PATIENCE && !self.running.is_finished() {
+        while started.elapsed() < PATIENCE && !self.work.running.is_finished() {
             std::thread::sleep(Duration::from_millis(20));
         }
-        self.running.is_finished()
+        self.work.running.is_finished()
     }
 
     /// Inputs that have an output, and outputs.
@@ -199,17 +183,7 @@ impl Trial {
 }
 
 fn feed(mock: &MockBroker, app: &str) {
-    let feed = producer(&mock.access().unwrap());
-    for partition in 0..PARTITIONS {
-        let payloads = vec![b"input".to_vec(); usize::try_from(HALF).unwrap()];
-        write(&feed, &format!("{app}.summaries"), partition, &payloads);
-    }
-}
-
-fn answer(mock: &MockBroker, answers: &[(Ask, Answer, usize)]) {
-    for (ask, error, times) in answers {
-        mock.fail(*ask, &vec![*error; *times]).unwrap();
-    }
+    faults::feed(mock, &format!("{app}.summaries"), |_| b"input".to_vec());
 }
 
 /// What came of a fault.
@@ -225,7 +199,7 @@ fn try_out(fault: &Fault) -> Outcome {
     let mut injected = Instant::now();
     let at_start = if *moment == AtStart { &answers[..] } else { &[] };
     let mut trial = Trial::new(*commit, PATIENCE, at_start);
-    let mut inputs = HALF;
+    let mut each = HALF;
     let mut went_on = trial.wait_for(HALF);
     if *moment == Working {
         feed(&trial.mock, &trial.app);
@@ -234,25 +208,25 @@ fn try_out(fault: &Fault) -> Outcome {
         std::thread::sleep(BACKGROUND);
         injected = Instant::now();
         trial.shared.open();
-        inputs = 2 * HALF;
+        each = 2 * HALF;
         went_on = match end {
-            GoesOn => went_on && trial.wait_for(inputs),
+            GoesOn => went_on && trial.wait_for(each),
             Stops(_) => !trial.wait_for_end(),
         };
     }
     let took = injected.elapsed();
     let (said, outputs) = if went_on { trial.said() } else { (0, 0) };
     trial.shared.open();
-    trial.shutdown.request();
-    let ended = trial.running.join().unwrap();
-    let all = usize::try_from(inputs * i64::from(PARTITIONS)).unwrap();
+    trial.work.shutdown.request();
+    let ended = trial.work.running.join().unwrap();
+    let all = inputs(each);
     let fine = match (end, ended.as_ref().err().map(RunError::exit_code)) {
-        (GoesOn, None) => went_on && said == all && trial.rewinds <= REWINDS_MAX,
+        (GoesOn, None) => went_on && said == all && trial.work.rewinds <= REWINDS_MAX,
         (Stops(wanted), Some(code)) => *wanted == code && !went_on,
         _ => false,
     };
     let wrong = (!fine).then(|| format!("went on: {went_on}, {said} of {all} said, {ended:?}"));
-    Outcome { took, rewinds: trial.rewinds, outputs, wrong }
+    Outcome { took, rewinds: trial.work.rewinds, outputs, wrong }
 }
 
 /// What one request is answered with, one error after the other.
@@ -469,21 +443,8 @@ fn faults() -> Vec<Fault> {
 
 #[test]
 fn each_answer_of_kafka_ends_committed_or_recovered_and_none_spins() {
-    let queue = Mutex::new(faults().into_iter());
-    let outcomes = Mutex::new(Vec::new());
-    std::thread::scope(|scope| {
-        for _ in 0..AT_ONCE {
-            scope.spawn(|| {
-                loop {
-                    let Some(fault) = queue.lock().unwrap().next() else { return };
-                    let outcome = try_out(&fault);
-                    outcomes.lock().unwrap().push((fault, outcome));
-                }
-            });
-        }
-    });
     let mut wrong = String::new();
-    for (fault, outcome) in outcomes.into_inner().unwrap() {
+    for (fault, outcome) in try_all(faults(), AT_ONCE, try_out) {
         let Outcome { took, rewinds, outputs, wrong: said } = outcome;
         let Fault { moment, commit, answers, end } = fault;
         let line = format!("{moment:?} {commit:?} {answers:?} {end:?}");
@@ -511,16 +472,16 @@ fn a_consumer_that_is_not_fed_is_made_anew_and_nothing_is_lost() {
 
     let unfed = |report: &Report| matches!(report.kind, ReportKind::Rewound { cause: "unfed" });
     let deadline = Instant::now() + PATIENCE;
-    while !trial.heard.recv_timeout(PATIENCE).is_ok_and(|report| unfed(&report)) {
+    while !trial.work.heard.recv_timeout(PATIENCE).is_ok_and(|report| unfed(&report)) {
         assert!(Instant::now() < deadline, "no word of it");
     }
     trial.mock.mend(Fetch).unwrap();
 
     assert!(trial.wait_for(2 * HALF));
-    let all = usize::try_from(2 * HALF * i64::from(PARTITIONS)).unwrap();
+    let all = inputs(2 * HALF);
     assert_eq!(trial.said(), (all, all), "each input once");
-    trial.shutdown.request();
-    trial.running.join().unwrap().unwrap();
+    trial.work.shutdown.request();
+    trial.work.running.join().unwrap().unwrap();
 }
 
 #[test]
@@ -529,7 +490,7 @@ fn a_consumer_that_starves_again_ends_the_run_and_names_the_partition() {
 
     assert!(trial.wait_for_end());
 
-    let ended = trial.running.join().unwrap().unwrap_err();
+    let ended = trial.work.running.join().unwrap().unwrap_err();
     assert_eq!(ended.exit_code(), 75);
     let topic = format!("{}.summaries partition", trial.app);
     let text = ended.to_string();

@@ -16,34 +16,25 @@ mod kafka_support;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::sync::mpsc::Receiver;
-use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use driftline::config::Config;
 use driftline::event::progress::{Header, Progress};
 use driftline::event::summary::SummaryBatch;
 use driftline::event::wire;
-use driftline::runtime::{
-    Commit, MockBroker, Report, ReportKind, RunError, Shutdown, Supervisor, TopicNames,
+use driftline::runtime::{Commit, MockBroker, ReportKind, Supervisor, TopicNames};
+use kafka_support::faults::{
+    self, BACKGROUND, HALF, PARTITIONS, PATIENCE, REWINDS_MAX, RunningLoop, answer, inputs, try_all,
 };
-use kafka_support::{Watch, fresh_app, producer, setup, write};
+use kafka_support::{Watch, fresh_app, setup};
 use rdkafka::types::{RDKafkaApiKey as Ask, RDKafkaRespErr as Answer};
 
 use Answer::*;
 use Ask::*;
 
-const PATIENCE: Duration = Duration::from_secs(30);
 /// Clusters at the same time.
 const AT_ONCE: usize = 12;
-const PARTITIONS: i32 = 2;
-/// Records per partition before the fault, and after it.
-const HALF: i64 = 50;
-/// A loop that restores more often than this for one fault spins.
-const REWINDS_MAX: usize = 3;
-/// Four heartbeats and ten commits: answers are met in that time.
-const BACKGROUND: Duration = Duration::from_secs(2);
 
 /// A partition and an offset of the source.
 type Record = (i32, i64);
@@ -143,11 +134,8 @@ struct Trial {
     mock: MockBroker,
     app: String,
     source: String,
-    shutdown: Shutdown,
-    heard: Receiver<Report>,
     committed: BTreeSet<Record>,
-    rewinds: usize,
-    running: JoinHandle<Result<(), RunError>>,
+    work: RunningLoop,
 }
 
 impl Trial {
@@ -173,26 +161,19 @@ impl Trial {
         let mut supervisor = Supervisor::new(setup).unwrap();
         supervisor.observe(Arc::new(plan), None);
         let running = std::thread::spawn(move || supervisor.wait());
-        let (committed, rewinds) = (BTreeSet::new(), 0);
-        Trial { mock, app, source, shutdown, heard, committed, rewinds, running }
+        let work = RunningLoop { shutdown, heard, rewinds: 0, running };
+        Trial { mock, app, source, committed: BTreeSet::new(), work }
     }
 
     /// Waits until so many records of each partition are committed, or it ends.
     fn wait_for(&mut self, each: i64) -> bool {
-        let wanted = usize::try_from(each * i64::from(PARTITIONS)).unwrap();
-        let started = Instant::now();
-        while started.elapsed() < PATIENCE && !self.running.is_finished() {
-            let Ok(report) = self.heard.recv_timeout(Duration::from_millis(50)) else { continue };
-            match report.kind {
-                ReportKind::Rewound { .. } => self.rewinds += 1,
-                ReportKind::Committed { lines, .. } => self.committed.extend(records(&lines)),
-                _ => {}
+        let (wanted, committed) = (inputs(each), &mut self.committed);
+        self.work.wait_for(|report| {
+            if let ReportKind::Committed { lines, .. } = report {
+                committed.extend(records(&lines));
             }
-            if self.committed.len() >= wanted {
-                return true;
-            }
-        }
-        false
+            committed.len() >= wanted
+        })
     }
 
     /// Records that headers tell.
@@ -213,17 +194,14 @@ impl Trial {
 
 impl Fault {
     fn answer(&self, mock: &MockBroker) {
-        mock.fail(self.ask, &vec![self.answer; self.times]).unwrap();
+        answer(mock, &[(self.ask, self.answer, self.times)]);
     }
 }
 
 fn feed(mock: &MockBroker, source: &str) {
-    let feed = producer(&mock.access().unwrap());
-    for partition in 0..PARTITIONS {
-        let order = |i: i64| format!(r#"{{"at": {}, "amount": {i}}}"#, 1_700_000_000_000_i64 + i);
-        let payloads: Vec<Vec<u8>> = (0..HALF).map(|i| order(i).into_bytes()).collect();
-        write(&feed, source, partition, &payloads);
-    }
+    faults::feed(mock, source, |i| {
+        format!(r#"{{"at": {}, "amount": {i}}}"#, 1_700_000_000_000_i64 + i).into_bytes()
+    });
 }
 
 /// How long it took and how often it restored; and what is wrong, if anything.
@@ -240,33 +218,23 @@ fn try_out(fault: &Fault) -> (Duration, usize, Option<String>) {
     went_on &= trial.wait_for(2 * HALF);
     let took = injected.elapsed();
     let told = trial.told();
-    trial.shutdown.request();
-    let ended = trial.running.join().unwrap();
-    let all = usize::try_from(2 * HALF * i64::from(PARTITIONS)).unwrap();
-    let fine = went_on && ended.is_ok() && told == all && trial.rewinds <= REWINDS_MAX;
+    let Trial { work: RunningLoop { shutdown, rewinds, running, .. }, .. } = trial;
+    shutdown.request();
+    let ended = running.join().unwrap();
+    let all = inputs(2 * HALF);
+    let fine = went_on && ended.is_ok() && told == all && rewinds <= REWINDS_MAX;
     let wrong = (!fine).then(|| format!("went on: {went_on}, {told} of {all} told, {ended:?}"));
-    (took, trial.rewinds, wrong)
+    (took, rewinds, wrong)
 }
 
 #[test]
 fn observe_gets_over_each_answer_of_kafka_and_tells_every_record() {
-    let queue = Mutex::new(faults().into_iter());
-    let wrong = Mutex::new(String::new());
-    std::thread::scope(|scope| {
-        for _ in 0..AT_ONCE {
-            scope.spawn(|| {
-                loop {
-                    let Some(fault) = queue.lock().unwrap().next() else { return };
-                    let (took, rewinds, said) = try_out(&fault);
-                    println!("{took:>7.1?} {rewinds} rewinds: {fault:?}");
-                    if let Some(said) = said {
-                        let mut wrong = wrong.lock().unwrap();
-                        writeln!(wrong, "{fault:?}: {said}, {rewinds} rewinds").unwrap();
-                    }
-                }
-            });
+    let mut wrong = String::new();
+    for (fault, (took, rewinds, said)) in try_all(faults(), AT_ONCE, try_out) {
+        println!("{took:>7.1?} {rewinds} rewinds: {fault:?}");
+        if let Some(said) = said {
+            writeln!(wrong, "{fault:?}: {said}, {rewinds} rewinds").unwrap();
         }
-    });
-    let wrong = wrong.into_inner().unwrap();
+    }
     assert!(wrong.is_empty(), "\n{wrong}");
 }

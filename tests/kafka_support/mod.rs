@@ -11,6 +11,7 @@
 )]
 
 pub mod counter;
+pub mod faults;
 
 use std::net::TcpStream;
 use std::process::Command;
