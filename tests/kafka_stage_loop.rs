@@ -21,6 +21,7 @@ use driftline::runtime::{
 use kafka_support::counter::{Counter, Ledger};
 use kafka_support::{Watch, broker, fresh_app, producer, setup, write};
 use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{BaseProducer, Producer};
 
 const PARTITIONS: i32 = 8;
@@ -305,4 +306,59 @@ fn a_member_that_leaves_for_good_hands_over_at_once() {
     println!("handed over in {leaving:?}, in {staying:?} where a return is waited for");
     assert!(leaving < Duration::from_secs(5), "{leaving:?}");
     assert!(staying > leaving, "a static member that only stops is waited for: {staying:?}");
+}
+
+fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !done() {
+        assert!(started.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
+    }
+}
+
+#[test]
+fn a_member_that_leaves_while_it_is_let_in_hands_over_at_once() {
+    let access = broker();
+    let app = fresh_app("leave-early");
+    ensure_topics(&access, &specs(&names(&app)), &[]).unwrap();
+    let group = format!("{app}.assess");
+    let other: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", &access.bootstrap_servers)
+        .set("group.id", &group)
+        .set("heartbeat.interval.ms", "500")
+        .set("partition.assignment.strategy", "range")
+        .create()
+        .unwrap();
+    other.subscribe(&[&format!("{app}.summaries")]).unwrap();
+    let holds_all = || {
+        let _ = other.poll(Duration::from_millis(50));
+        other.assignment().unwrap().count() == PARTITIONS as usize
+    };
+    wait_for("the other holds everything", holds_all);
+    let state = || {
+        let list = other.fetch_group_list(Some(&group), PATIENCE).unwrap();
+        list.groups()[0].state().to_owned()
+    };
+    let (mut setup, _heard) = setup(access.clone(), &app, Commit::Transactional);
+    setup.leave = true;
+    let shutdown = setup.shutdown.clone();
+    let mut supervisor = Supervisor::new(setup).unwrap();
+    supervisor.stage(Input::Summaries, encoder(), Counter::new);
+    let member = std::thread::spawn(move || supervisor.wait());
+    // The other does not poll, so the group waits for it and lets nobody in.
+    wait_for("the group lets somebody in", || state() == "PreparingRebalance");
+
+    let asked = Instant::now();
+    shutdown.request();
+    let mut gone = None;
+    wait_for("the other holds everything again", || {
+        if gone.is_none() && member.is_finished() {
+            gone = Some(asked.elapsed());
+        }
+        holds_all() && gone.is_some() && state() == "Stable"
+    });
+
+    let took = asked.elapsed();
+    println!("gone after {gone:?}, handed over after {took:?}");
+    member.join().unwrap().unwrap();
+    assert!(took < Duration::from_secs(5), "{took:?}");
 }

@@ -35,8 +35,8 @@ const FENCE_MEMORY: Duration = Duration::from_secs(60);
 const MOMENT: Duration = Duration::from_millis(5);
 /// Longest wait before a look at what is asked for.
 const LOOK: Duration = Duration::from_millis(50);
-/// How long the group's coordinator may take to let a member go.
-const LEAVE_WITHIN: Duration = Duration::from_secs(3);
+/// How long the group's coordinator may take to let a member in and go.
+const LEAVE_WITHIN: Duration = Duration::from_secs(4);
 
 /// What a poll brought.
 pub(super) enum Polled<'a> {
@@ -301,15 +301,22 @@ impl Member {
     pub(super) fn leave(self, for_good: bool) {
         self.consumer.context().close();
         if for_good {
+            let until = Instant::now() + LEAVE_WITHIN;
+            // The group knows a member that asked to be let in before that member knows its id;
+            // gone without a word, it would hold the others up for a session.
+            self.await_belonging(true, until);
             // librdkafka tells the group of a static member's leaving when it unsubscribes, never
             // when it closes.
             self.consumer.unsubscribe();
-            let started = Instant::now();
-            while self.belongs() && started.elapsed() < LEAVE_WITHIN {
-                let _ = self.consumer.poll(Duration::from_millis(20));
-            }
+            self.await_belonging(false, until);
         }
         drop(self.consumer);
+    }
+
+    fn await_belonging(&self, wanted: bool, until: Instant) {
+        while self.belongs() != wanted && Instant::now() < until {
+            let _ = self.consumer.poll(Duration::from_millis(20));
+        }
     }
 
     fn belongs(&self) -> bool {
