@@ -32,6 +32,9 @@ use crate::sketch::{DICTIONARY_MAX, FieldLayout, Sample};
 
 /// Closed windows kept for amendments and as a reference for versions without a contrast.
 const KEPT_WINDOWS: usize = 4;
+/// Keys a dataset has on `layouts`, which definitions take in turn: whoever counts under one that
+/// was followed still finds its layout there when it starts, and the topic stays small.
+const LAYOUT_KEYS: u32 = 16;
 /// Sampled values a layout is read from; fewer will do after [`LAYOUT_PATIENCE`] windows.
 const LAYOUT_VALUES: usize = 1_000;
 /// Windows after which a layout is read from what there is, [`LAYOUT_VALUES_LEAST`] at least.
@@ -424,7 +427,7 @@ impl Dataset {
         };
         Outgoing {
             route: Route::Layouts,
-            key: Some(plan.name.as_bytes().to_vec()),
+            key: Some(format!("{} {}", plan.name, self.tenure.turn % LAYOUT_KEYS).into_bytes()),
             payload: wire::encode(&update),
             headers: Vec::new(),
         }

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::time::EventTime;
 use crate::sketch::FieldLayout;
 
-/// One message on `layouts`, keyed by dataset. Later ones replace earlier ones.
+/// One message on `layouts`, keyed by dataset and its definition's turn. Later ones replace
+/// earlier ones.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LayoutUpdate {
     /// Dataset name.

@@ -231,6 +231,34 @@ fn a_field_that_is_counted_as_before_keeps_its_layout_and_its_baseline() {
 }
 
 #[test]
+fn compaction_leaves_what_was_said_of_every_definition_that_is_counted_under() {
+    let (old, new) = (plan(10), plan_of(10, CHANGED));
+    let mut bench = Bench::new(ORDERS(), &old);
+    for window in 0..30 {
+        bench.orders(&old, window * 10, 1.0);
+    }
+    let before = bench.layout.clone();
+    assert!(before.is_some(), "a layout is learnt");
+
+    bench.restart(&new);
+    for window in 30..32 {
+        bench.orders(&new, window * 10, 1.0);
+    }
+
+    let latest = |bench: &Bench, plan: &Plan| {
+        let definition = plan.datasets["orders"].definition;
+        let told = bench.layouts.values().filter(|update| update.definition == definition);
+        told.last().map(|update| (update.closed_through.is_some(), update.layout.clone()))
+    };
+    assert_eq!(latest(&bench, &old), Some((true, before)));
+    assert_eq!(latest(&bench, &new), Some((true, None)));
+    // What comes back has kept the layout of no field that was counted otherwise between.
+    bench.restart(&old);
+    bench.read(322);
+    assert_eq!(latest(&bench, &old), Some((true, None)));
+}
+
+#[test]
 fn where_the_same_counts_layout_and_baseline_stay_and_the_layout_is_told_anew() {
     let (old, new) = (plan(10), plan(20));
     let mut bench = Bench::new(ORDERS(), &old);

@@ -63,6 +63,8 @@ pub(super) struct Bench {
     pub(super) closed: Vec<(i64, u64)>,
     pub(super) items: Vec<FindingItem>,
     pub(super) layout: Option<Layout>,
+    /// What is left of `layouts` once it is compacted.
+    pub(super) layouts: BTreeMap<Vec<u8>, LayoutUpdate>,
 }
 
 impl Bench {
@@ -79,6 +81,7 @@ impl Bench {
             closed: Vec::new(),
             items: Vec::new(),
             layout: None,
+            layouts: BTreeMap::new(),
         }
     }
 
@@ -102,7 +105,8 @@ impl Bench {
         for message in &out.messages {
             if message.route == Route::Layouts {
                 let update: LayoutUpdate = wire::decode(&message.payload).expect("ours");
-                self.layout = update.layout;
+                self.layout.clone_from(&update.layout);
+                self.layouts.insert(message.key.clone().expect("it is compacted"), update);
                 continue;
             }
             let batch: FindingBatch = wire::decode(&message.payload).expect("ours");
