@@ -19,8 +19,6 @@ pub(super) struct Layouts {
     /// By `from`, ascending.
     known: Vec<KnownLayout>,
     closed_through: Option<EventTime>,
-    /// Assess has none: what it had was learnt before another definition was the plan's.
-    is_forgotten: bool,
     /// Lowest and highest window start met, of accepted records.
     met: Option<(EventTime, EventTime)>,
 }
@@ -58,7 +56,6 @@ impl Layouts {
         paths: impl Iterator<Item = &'p str>,
     ) -> bool {
         self.closed_through = self.closed_through.max(update.closed_through);
-        self.is_forgotten = update.layout.is_none();
         let Some(layout) = &update.layout else {
             return false;
         };
@@ -97,9 +94,9 @@ impl Layouts {
         self.known.get(index?)
     }
 
-    /// There is none, or none any more: values are sampled.
+    /// There is none yet: values are sampled.
     pub(super) fn is_learning(&self) -> bool {
-        self.known.is_empty() || self.is_forgotten
+        self.known.is_empty()
     }
 
     /// Remembers that a record of this window was accepted.
@@ -202,21 +199,6 @@ mod tests {
 
         assert_eq!(chosen(&layouts, 300), None);
         assert_eq!(chosen(&layouts, 400), Some(7));
-    }
-
-    #[test]
-    fn a_layout_that_assess_knows_no_more_is_learnt_anew() {
-        let mut layouts = Layouts::default();
-        let mut told = |layout| {
-            layouts.update(&update(None, layout), size(), std::iter::empty());
-            (layouts.is_learning(), chosen(&layouts, 900))
-        };
-
-        assert_eq!(told(Some((7, 400))), (false, Some(7)));
-        assert_eq!(told(None), (true, Some(7)), "windows are counted on as they were");
-        assert_eq!(told(Some((7, 400))), (false, Some(7)), "the same may be learnt");
-        assert_eq!(told(None), (true, Some(7)));
-        assert_eq!(told(Some((8, 500))), (false, Some(8)));
     }
 
     #[test]
