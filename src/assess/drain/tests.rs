@@ -247,8 +247,8 @@ fn compaction_leaves_what_was_said_of_every_definition_that_is_counted_under() {
 
     let latest = |bench: &Bench, plan: &Plan| {
         let definition = plan.datasets["orders"].definition;
-        let told = bench.layouts.values().filter(|update| update.definition == definition);
-        told.last().map(|update| (update.closed_through.is_some(), update.layout.clone()))
+        let mut told = bench.layouts.values().filter(|update| update.definition == definition);
+        told.next_back().map(|update| (update.closed_through.is_some(), update.layout.clone()))
     };
     assert_eq!(latest(&bench, &old), Some((true, before)));
     assert_eq!(latest(&bench, &new), Some((true, None)));
