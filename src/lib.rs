@@ -152,8 +152,7 @@
 //! - **Async on the record path.** A loop is a thread; tokio is for HTTP, signals and the registry.
 //! - **Retraining or blocking anything.** Driftline asks, and services or people act.
 //!
-//! Not there yet, each with a room to go to: segments, versions of plain JSON by its shape
-//! ([`observe`]); seasons, distinct counts and early contrasts before a window closes ([`assess`],
+//! Not there yet, each with a room to go to: segments ([`observe`]); seasons, distinct counts and early contrasts before a window closes ([`assess`],
 //! [`sketch`]); model versions, thresholds and label pipelines as causes, gates, a policy language
 //! ([`decide`]); lineage events ([`publish`]); pages ([`serve`]).
 //!
@@ -188,16 +187,13 @@
 //! - Partitions are paced against each other within one instance of observe, not across instances.
 //! - Without a key of values, what a field has beyond 64 of them is not hashed but left out: an
 //!   unkeyed hash can be guessed, and a key made up by a process would differ from the next one's.
-//! - Plain JSON without a configured version has the version `none`. What 99 % of sampled rows
-//!   have is a property of the rows sampled, not of a record. Instances of observe share no memory,
-//!   so assess would have to learn it and send it out like a layout; learnt once, it cannot see the
-//!   change it is for, as a record with a new key still has all the old ones; learnt again and
-//!   again, it renames records that did not change whenever a share passes the mark. Naming a
-//!   record by what it has beyond the keys known to come and go would be the same everywhere, but
-//!   makes a version of each optional key not sampled, and of each set of them: 16 names would be
-//!   gone in a minute, and each is told as a change of schema. What shape can say without a name is
-//!   said: a field that goes missing, that turns null or that changes its type has a share that is
-//!   tested, and `schema_version` takes any header or field that tells versions apart.
+//! - Plain JSON without a configured version is named by its shape when a window is closed, for
+//!   each producer, and not record by record: observe counts it as `none`. Only a window's exact
+//!   counts are the same whoever read it, and a record with a new key still has all the old ones.
+//!   So two shapes of one producer are never held against each other in one window, and a path has
+//!   to go from 1 % to 99 % of the records to make a version.
+//!   `a_path_changes_the_name_by_going_from_one_end_to_the_other`,
+//!   `a_path_that_comes_and_goes_is_in_no_name`.
 //! - "There is no such schema" is believed after a wait of 10 s, once in ten minutes and partition,
 //!   and after eight such names without asking: a record of a new schema among them can be set
 //!   aside, and driven in again.

@@ -100,6 +100,8 @@ pub(super) enum Part {
     Tenure,
     /// What a definition before knew of fields it counted the same.
     Kept,
+    /// What producers of plain JSON write.
+    Shapes,
 }
 
 /// Entries changed since the last call; what is gone is deleted.
@@ -126,6 +128,7 @@ fn value(assess: &Assess, key: &Key) -> Option<Vec<u8>> {
                 Part::Sample(field) => dataset.samples.get(field).map(bytes),
                 Part::Tenure => Some(bytes(&dataset.tenure)),
                 Part::Kept => Some(bytes(&dataset.core.learnt.kept)),
+                Part::Shapes => Some(bytes(&dataset.core.learnt.shapes)),
             }
         }
         Key::Model(name, definition, part) => {
@@ -133,7 +136,7 @@ fn value(assess: &Assess, key: &Key) -> Option<Vec<u8>> {
             match part {
                 Part::Core => Some(bytes(&model.core)),
                 Part::Window(start) => model.windows.get(start).map(bytes),
-                Part::Sample(_) | Part::Kept => None,
+                Part::Sample(_) | Part::Kept | Part::Shapes => None,
                 Part::Tenure => Some(bytes(&model.tenure)),
             }
         }
@@ -170,9 +173,10 @@ fn whole(assess: &mut Assess, key: Key, value: &[u8]) -> Result<(), String> {
             };
             match part {
                 Part::Core => {
-                    let kept = std::mem::take(&mut dataset.core.learnt.kept);
+                    let before = std::mem::take(&mut dataset.core.learnt);
                     dataset.core = read(value, &name)?;
-                    dataset.core.learnt.kept = kept;
+                    let learnt = &mut dataset.core.learnt;
+                    (learnt.kept, learnt.shapes) = (before.kept, before.shapes);
                 }
                 Part::Window(start) => {
                     dataset.windows.insert(start, read(value, &name)?);
@@ -182,6 +186,7 @@ fn whole(assess: &mut Assess, key: Key, value: &[u8]) -> Result<(), String> {
                 }
                 Part::Tenure => dataset.tenure = read(value, &name)?,
                 Part::Kept => dataset.core.learnt.kept = read(value, &name)?,
+                Part::Shapes => dataset.core.learnt.shapes = read(value, &name)?,
             }
         }
         Key::Model(name, definition, part) => {
@@ -193,7 +198,7 @@ fn whole(assess: &mut Assess, key: Key, value: &[u8]) -> Result<(), String> {
                 Part::Window(start) => {
                     model.windows.insert(start, read(value, &name)?);
                 }
-                Part::Sample(_) | Part::Kept => {}
+                Part::Sample(_) | Part::Kept | Part::Shapes => {}
                 Part::Tenure => model.tenure = read(value, &name)?,
             }
         }

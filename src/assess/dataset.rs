@@ -3,6 +3,7 @@
 //! Windows close in order; a closed one is judged once. What comes for it later is added while
 //! it is kept and judged no more. A [`Dataset`] is what was counted under one definition.
 
+mod shapes;
 mod versions;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
+use self::shapes::Shapes;
 use super::alarms::Alarms;
 use super::baseline::{Baseline, Baselines, Kept, WINDOWS_NEEDED};
 use super::checkpoint::Part;
@@ -19,12 +21,13 @@ use super::schema;
 use super::terms::{DatasetTerms, Tenure};
 use super::window::{Total, Window};
 use crate::config::plan::{DatasetPlan, Limits, ValuePolicy};
+use crate::event::cell::NO_SCHEMA;
 use crate::event::finding::{
     Alarm, BaselineRef, Finding, FindingItem, SchemaChange, Subject, Verdict,
 };
 use crate::event::layout::{Layout, LayoutUpdate};
 use crate::event::route::{Note, Outbox, Outgoing, Route};
-use crate::event::schema::SchemaSeen;
+use crate::event::schema::{NO_PLACE, SchemaSeen};
 use crate::event::summary::{DatasetDelta, SampleDelta};
 use crate::event::time::EventTime;
 use crate::event::wire;
@@ -78,6 +81,9 @@ pub(super) struct Learnt {
     /// checkpoints.
     #[serde(skip)]
     pub(super) kept: Kept,
+    /// What producers of plain JSON write. An entry of its own in checkpoints.
+    #[serde(skip)]
+    pub(super) shapes: Shapes,
 }
 
 impl Learnt {
@@ -122,6 +128,7 @@ impl Core {
         self.told_through = self.told_through.map(|through| through.min(from));
         self.learnt.baseline.rewind(from);
         self.learnt.kept.baseline.rewind(from);
+        self.learnt.shapes.rewind(from);
         self.learnt.alarms.rewind(from)
     }
 }
@@ -168,18 +175,16 @@ impl Dataset {
         if self.core.learnt.versions[&version].original {
             return None;
         }
-        self.change_to(&seen)
+        self.change_of_main(&seen)
     }
 
     /// What a version changes against the one that wrote most of the last closed window.
-    fn change_to(&self, seen: &SchemaSeen) -> Option<FindingItem> {
-        let from = self
-            .core
-            .learnt
-            .main_version
-            .as_ref()
-            .and_then(|main| self.core.learnt.versions.get(main));
-        let from = from.and_then(|known| known.seen.clone())?;
+    fn change_of_main(&self, seen: &SchemaSeen) -> Option<FindingItem> {
+        self.change_to(self.core.learnt.main_version.as_ref()?, seen)
+    }
+
+    fn change_to(&self, from: &str, seen: &SchemaSeen) -> Option<FindingItem> {
+        let from = self.core.learnt.versions.get(from)?.seen.clone()?;
         if from.schema_version == seen.schema_version {
             return None;
         }
@@ -205,7 +210,7 @@ impl Dataset {
                 later.extend(known.seen.clone());
             }
         }
-        later.iter().filter_map(|seen| self.change_to(seen)).collect()
+        later.iter().filter_map(|seen| self.change_of_main(seen)).collect()
     }
 
     /// The first window that has ended and is not closed.
@@ -232,8 +237,11 @@ impl Dataset {
         self.touched.extend([Part::Core, Part::Window(start)]);
         self.core.closed_through = Some(end);
         self.core.windows_closed += 1;
-        self.note_versions(start);
         let mut items = Vec::new();
+        if beside.is_none() {
+            items.extend(self.name_shapes(start, moment.plan));
+        }
+        self.note_versions(start, moment.plan);
         if self.core.windows_closed == 1 {
             items.extend(self.settle_originals(start, beside.as_ref()));
         }
@@ -351,10 +359,14 @@ impl Dataset {
     }
 
     /// Enters versions met in the window, and keeps a reference for those it meets first.
-    fn note_versions(&mut self, start: EventTime) {
+    fn note_versions(&mut self, start: EventTime, plan: &DatasetPlan) {
         let original = self.core.windows_closed <= 1;
         let window = &self.windows[&start];
-        let rows = window.rows_by_version();
+        let mut rows = window.rows_by_version();
+        if plan.schema_version.is_none() {
+            // What has no name yet is no version.
+            rows.remove(NO_SCHEMA);
+        }
         let main = rows.iter().max_by_key(|(_, n)| **n).map(|(version, _)| (*version).to_owned());
         let versions: Vec<String> = rows.keys().map(|version| (*version).to_owned()).collect();
         for version in versions {

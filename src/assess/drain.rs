@@ -287,7 +287,7 @@ impl Assess {
         let open = old.windows.values().filter(|window| !window.closed);
         let subject = Subject::Dataset(name.clone());
         count_lost(subject.clone(), open.map(|window| window.rows()).sum(), out);
-        let parts = [Part::Core, Part::Tenure, Part::Kept].into_iter();
+        let parts = [Part::Core, Part::Tenure, Part::Kept, Part::Shapes].into_iter();
         let parts = parts.chain(old.windows.keys().map(|start| Part::Window(*start)));
         let parts = parts.chain(old.samples.keys().map(|field| Part::Sample(field.clone())));
         self.dirty.extend(parts.map(|part| Key::Dataset(name.clone(), definition, part)));

@@ -103,7 +103,7 @@ impl Dataset {
     fn rewind(&mut self, from: EventTime) -> Vec<Alarm> {
         let gone = self.windows.split_off(&from);
         self.touched.extend(gone.into_keys().map(Part::Window));
-        self.touched.extend([Part::Core, Part::Kept]);
+        self.touched.extend([Part::Core, Part::Kept, Part::Shapes]);
         self.core.rewind(from)
     }
 }

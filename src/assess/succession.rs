@@ -49,8 +49,8 @@ impl Dataset {
             self.core.layout = None;
             self.core.learnt = self.learnt_of(before);
         }
-        self.touched.extend([Part::Core, Part::Tenure, Part::Kept]);
-        before.touched.extend([Part::Core, Part::Tenure]);
+        self.touched.extend([Part::Core, Part::Tenure, Part::Kept, Part::Shapes]);
+        before.touched.extend([Part::Core, Part::Tenure, Part::Shapes]);
         ended
     }
 
@@ -82,7 +82,7 @@ impl Dataset {
         if !self.tenure.counts_as(&old.tenure) {
             return with(old);
         }
-        self.touched.push(Part::Core);
+        self.touched.extend([Part::Core, Part::Shapes]);
         self.core.swap_learnt(&mut old.core);
         let result = with(old);
         self.core.swap_learnt(&mut old.core);

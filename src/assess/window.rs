@@ -127,6 +127,23 @@ impl Window {
         rows
     }
 
+    /// Producers of a schema version, with their records and fields.
+    pub(super) fn of_version(&self, version: &str) -> impl Iterator<Item = (&str, u64, &Fields)> {
+        let cells = self.cells.iter().filter(move |(key, _)| key.schema_version == version);
+        cells.map(|(key, cell)| (key.producer.as_str(), cell.rows, &cell.fields))
+    }
+
+    /// Gives a producer's cell of a version to another version.
+    pub(super) fn rename(&mut self, producer: &str, from: &str, to: &str) {
+        let key = |version: &str| CellKey {
+            producer: producer.to_owned(),
+            schema_version: version.to_owned(),
+        };
+        if let Some(cell) = self.cells.remove(&key(from)) {
+            self.add_cell(key(to), cell);
+        }
+    }
+
     /// Producers of a schema version.
     pub(super) fn producers_of(&self, version: &str) -> Vec<&str> {
         let keys = self.cells.keys().filter(|key| key.schema_version == version);

@@ -8,19 +8,21 @@ use crate::event::finding::{
     Alarm, AlarmState, Finding, SchemaChange, SeriesKind, Subject, UNJUDGED,
 };
 use crate::event::public::{CauseData, EffectData};
+use crate::event::schema::NO_PLACE;
 use crate::event::time::EventTime;
 
 /// A new schema version and what it changes.
 pub(super) fn schema(change: &SchemaChange) -> String {
     let to = &change.to;
+    let place = match (to.partition, clock(to.event_time)) {
+        (NO_PLACE, time) => format!("in the window from {time}"),
+        (partition, time) => format!("partition {partition} offset {}, {time}", to.offset),
+    };
     let mut text = format!(
-        "{} appeared in {} (producer {}, partition {} offset {}, {})",
+        "{} appeared in {} (producer {}, {place})",
         to.display_name(),
         to.dataset,
-        to.producer,
-        to.partition,
-        to.offset,
-        clock(to.event_time)
+        to.producer
     );
     if change.fields.is_empty() {
         text.push_str("; no field differs");

@@ -15,7 +15,7 @@ pub const OTHER: &str = "__other__";
 pub struct CellKey {
     /// Who wrote the records.
     pub producer: String,
-    /// Registry id as decimal text, or the configured version.
+    /// Registry id as decimal text, or the configured version, or the name of a shape.
     pub schema_version: String,
 }
 

@@ -165,7 +165,7 @@ pub struct SchemaChangedData {
     pub owner: Option<String>,
     /// Registry subject.
     pub schema_subject: Option<String>,
-    /// Version as in cells (registry id).
+    /// Version as in cells: registry id, configured version or name of a shape.
     pub schema_version: String,
     /// Number within the subject.
     pub schema_number: Option<i32>,
@@ -175,11 +175,11 @@ pub struct SchemaChangedData {
     pub previous_number: Option<i32>,
     /// Producer of the first record.
     pub producer: String,
-    /// Partition of the first record.
+    /// Partition of the first record; -1 for a shape, which a whole window has.
     pub partition: i32,
-    /// Its offset.
+    /// Its offset, or -1.
     pub offset: i64,
-    /// Its event time, milliseconds.
+    /// Its event time, or the start of the window, milliseconds.
     pub first_seen_ms: i64,
     /// Field by field.
     pub changes: Vec<SchemaFieldChangeData>,

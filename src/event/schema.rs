@@ -4,6 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::time::EventTime;
 
+/// Partition and offset of a version that is known by what a whole window has.
+pub const NO_PLACE: i32 = -1;
+
 /// One scalar path of a writer schema.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SchemaField {
@@ -28,7 +31,7 @@ pub struct SchemaField {
 pub struct SchemaSeen {
     /// Dataset name.
     pub dataset: String,
-    /// Schema version as in cells: the registry id as decimal text.
+    /// Schema version as in cells: the registry id as decimal text, or another name.
     pub schema_version: String,
     /// Registry subject, where known.
     pub subject: Option<String>,
@@ -36,11 +39,11 @@ pub struct SchemaSeen {
     pub number: Option<u32>,
     /// Scalar paths in schema order.
     pub fields: Vec<SchemaField>,
-    /// Source partition of the first record met.
+    /// Source partition of the first record met, or [`NO_PLACE`].
     pub partition: i32,
     /// Its offset.
     pub offset: i64,
-    /// Its event time.
+    /// Its event time, or the start of the window.
     pub event_time: EventTime,
     /// Its producer.
     pub producer: String,
