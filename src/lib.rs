@@ -152,9 +152,10 @@
 //! - **Async on the record path.** A loop is a thread; tokio is for HTTP, signals and the registry.
 //! - **Retraining or blocking anything.** Driftline asks, and services or people act.
 //!
-//! Not there yet, each with a room to go to: segments ([`observe`]); seasons, distinct counts and early contrasts before a window closes ([`assess`],
-//! [`sketch`]); model versions, thresholds and label pipelines as causes, gates, a policy language
-//! ([`decide`]); lineage events ([`publish`]); pages ([`serve`]).
+//! Not there yet, each with a room to go to: segments ([`observe`]); seasons, distinct counts and
+//! early contrasts before a window closes ([`assess`], [`sketch`]); model versions, thresholds and
+//! label pipelines as causes, gates, a policy language ([`decide`]); lineage events ([`publish`]);
+//! pages ([`serve`]).
 //!
 //! # Where the code departs from the first design
 //!
