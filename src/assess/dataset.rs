@@ -27,7 +27,7 @@ use crate::event::finding::{
 };
 use crate::event::layout::{Layout, LayoutUpdate};
 use crate::event::route::{Note, Outbox, Outgoing, Route};
-use crate::event::schema::{NO_PLACE, SchemaSeen};
+use crate::event::schema::SchemaSeen;
 use crate::event::summary::{DatasetDelta, SampleDelta};
 use crate::event::time::EventTime;
 use crate::event::wire;

@@ -298,7 +298,7 @@ impl Pair<'_> {
             rows: binned,
         };
         let of_rows = |hits: u64| Some(Count { hits: hits.min(rows), rows });
-        let there = counters.present + counters.mismatch;
+        let there = counters.there();
         match (kind, self.frame.field_layout(self.path)) {
             (SeriesKind::AboveMaximum, Some(FieldLayout::Numeric(layout))) => {
                 Some(bin(layout.above()))

@@ -146,8 +146,7 @@ impl Window {
 
     /// Producers of a schema version.
     pub(super) fn producers_of(&self, version: &str) -> Vec<&str> {
-        let keys = self.cells.keys().filter(|key| key.schema_version == version);
-        keys.map(|key| key.producer.as_str()).collect()
+        self.of_version(version).map(|(producer, ..)| producer).collect()
     }
 
     /// The sum over the cells that `wanted` picks: rows and fields.

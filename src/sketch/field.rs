@@ -59,6 +59,12 @@ impl FieldCounters {
         self.breach += other.breach;
     }
 
+    /// Values that are there, of whatever kind.
+    #[must_use]
+    pub fn there(&self) -> u64 {
+        self.present + self.mismatch
+    }
+
     /// Records counted, or items.
     #[must_use]
     pub fn rows(&self) -> u64 {

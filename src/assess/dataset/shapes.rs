@@ -14,8 +14,7 @@
 //! *Bound*: [`SHAPES_MAX`] producers; further ones stay unnamed.
 
 use super::*;
-use crate::event::cell::NO_SCHEMA;
-use crate::event::schema::SchemaField;
+use crate::event::schema::{NO_PLACE, SchemaField};
 use crate::sketch::{FieldKind, FieldSummary};
 
 /// Producers whose records are named, as many as versions are held against each other.
@@ -87,8 +86,7 @@ impl Type {
 
     fn of(summary: &FieldSummary, before: Option<Type>) -> Type {
         let counters = &summary.counters;
-        let there = counters.present + counters.mismatch;
-        let now = match (summary.kind, Portion::of(counters.mismatch, there)) {
+        let now = match (summary.kind, Portion::of(counters.mismatch, counters.there())) {
             (FieldKind::Numeric, Portion::None) => Type::Numeric,
             (FieldKind::Numeric, Portion::All) => Type::NotNumeric,
             (FieldKind::Category, Portion::None) => Type::Category,
@@ -107,13 +105,13 @@ impl Type {
 
 impl Shape {
     /// What a producer wrote first.
-    fn first<'f>(rows: u64, fields: impl Iterator<Item = (&'f String, &'f FieldSummary)>) -> Shape {
+    fn first(rows: u64, fields: &BTreeMap<&String, &FieldSummary>) -> Shape {
         let (mut always, mut loose) = (BTreeMap::new(), BTreeSet::new());
         for (path, summary) in fields {
             match portion(summary, rows) {
                 Portion::None => {}
-                Portion::Some => drop(loose.insert(path.clone())),
-                Portion::All => drop(always.insert(path.clone(), Type::of(summary, None))),
+                Portion::Some => drop(loose.insert((*path).clone())),
+                Portion::All => drop(always.insert((*path).clone(), Type::of(summary, None))),
             }
         }
         Shape { always, loose, last: EventTime::MIN }
@@ -158,7 +156,7 @@ impl Shape {
 }
 
 fn portion(summary: &FieldSummary, rows: u64) -> Portion {
-    Portion::of(summary.counters.present + summary.counters.mismatch, rows)
+    Portion::of(summary.counters.there(), rows)
 }
 
 /// What naming a producer's records of a window came to.
@@ -166,7 +164,6 @@ struct Named {
     producer: String,
     before: Option<String>,
     now: String,
-    fields: Vec<SchemaField>,
 }
 
 impl Shapes {
@@ -185,13 +182,11 @@ impl Shapes {
                 shape.follow(rows, fields);
             }
         } else if is_told && self.has_room(start) {
-            let first = Shape::first(rows, fields.iter().map(|(path, summary)| (*path, *summary)));
-            self.of.insert(producer.to_owned(), first);
+            self.of.insert(producer.to_owned(), Shape::first(rows, fields));
         }
         let shape = self.of.get_mut(producer)?;
         shape.last = start;
-        let (now, fields) = (shape.name(), shape.fields());
-        Some(Named { producer: producer.to_owned(), before, now, fields })
+        Some(Named { producer: producer.to_owned(), before, now: shape.name() })
     }
 
     /// Whether one more has room; one that has long been silent gives way.
@@ -234,7 +229,7 @@ impl Dataset {
 
     fn meet_shape(
         &mut self,
-        Named { producer, before, now, fields }: Named,
+        Named { producer, before, now }: Named,
         start: EventTime,
         plan: &DatasetPlan,
     ) -> Option<FindingItem> {
@@ -247,7 +242,7 @@ impl Dataset {
             schema_version: now.clone(),
             subject: None,
             number: None,
-            fields,
+            fields: self.core.learnt.shapes.of.get(&producer)?.fields(),
             partition: NO_PLACE,
             offset: i64::from(NO_PLACE),
             event_time: start,
@@ -286,7 +281,8 @@ mod tests {
                 .collect();
             let at = ("web", EventTime(nth as i64));
             let named = shapes.name(at, 1_000, &owned.iter().collect()).expect("there is room");
-            let paths = named.fields.iter().map(|f| format!("{} {}", f.path, f.type_name));
+            let fields = shapes.of["web"].fields();
+            let paths = fields.iter().map(|f| format!("{} {}", f.path, f.type_name));
             let changed = named.before.is_some_and(|before| before != named.now);
             told.push((paths.collect(), changed));
         }

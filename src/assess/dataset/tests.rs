@@ -6,6 +6,7 @@ use super::*;
 use crate::config::Config;
 use crate::config::plan::Plan;
 use crate::event::cell::CellKey;
+use crate::event::schema::NO_PLACE;
 use crate::event::summary::CellDelta;
 use crate::sketch::{FieldKind, FieldSummary, SampleValue};
 
